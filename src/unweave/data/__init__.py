@@ -1,0 +1,97 @@
+"""Sets of data: built in, from folders, from tables; and the feed that serves them to a training.
+
+    load("faces:glasses")                          built in; NAMES lists them
+    load(Folders("without/", "with/"))             two folders of pictures
+    load(Table("images/", "attributes.csv"))       a folder of pictures and a table of their attributes
+
+A loaded set is a `dataset.Dataset`. This module does not import torch until a set is loaded.
+"""
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from unweave.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from unweave.data.dataset import Dataset
+
+SPLITS = ("train", "val", "test")
+NAMES = {                                         # the built-in sets: what may follow the colon, and what they show
+    "faces": ("glasses | beard | smile, one or two of them", "cartoon faces: two sets that differ in a part, or all attributes in a table"),
+    "rectangles": ("position, rotation", "a rectangle of known height, width and colour (and place, and angle)"),
+}
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Two folders of pictures: b shows everything that a shows, and something more.
+
+    Split 80 / 10 / 10 by a hash of the file name, or of what the regular expression `group` matches in it (its first bracket, if it has one),
+    so that a person stays in one split."""
+    a: str
+    b: str
+    group: str | None = None
+    fit: str = "crop"                             # crop | pad | stretch: how a picture becomes square
+    flip: bool = False                            # mirror half of the training pictures
+
+
+@dataclass(frozen=True)
+class Table:
+    """A folder of pictures with a table of attributes: CSV with a header, or CelebA's list_attr file.
+
+    As one set with attributes; or, with `part`, as two: b where that column is above `above`, a where it is below `below`, others left out."""
+    images: str
+    attributes: str
+    part: str | None = None
+    above: float | None = None
+    below: float | None = None
+    group: str | None = None
+    fit: str = "crop"
+    flip: bool = False
+
+
+def load(source: "str | Folders | Table", size: int = 64, split: str | None = None, seed: int = 0, n: int | None = None) -> "Dataset":
+    """Open a set of data. `source`: a name as in `faces:glasses@test`, or Folders, or a Table.
+
+    `split`: train, val or test; when it is None, what follows an @ in the name counts, and train when there is neither.
+    `seed` and `n` (pictures of each set) are for built-in sets; of folders and tables `n` takes the first n pictures.
+    Raises UserError, with a sentence that says what to do."""
+    if isinstance(source, str):
+        name, parts, at = parse(source)
+        split = split or at or "train"
+    else:
+        split = split or "train"
+    if split not in SPLITS:
+        raise UserError(f'there is no split "{split}": {did_you_mean(split, SPLITS)}.')
+    if size < 8:
+        raise UserError(f"pictures of {size} px are too small: take 8 or more.")
+    if n is not None and n < 1:
+        raise UserError(f"a set needs at least one picture, not {n}.")
+    if isinstance(source, Folders):
+        from unweave.data.folders import TwoFolders
+        return TwoFolders(source, size=size, split=split, n=n)
+    if isinstance(source, Table):
+        from unweave.data.tables import load_table
+        return load_table(source, size=size, split=split, n=n)
+    if name == "faces":
+        from unweave.data.faces import Faces
+        return Faces(parts, size=size, split=split, seed=seed, n=n)
+    from unweave.data.rectangles import Rectangles
+    return Rectangles(parts, size=size, split=split, seed=seed, n=n)
+
+
+def parse(spec: str) -> tuple[str, tuple[str, ...], str | None]:
+    """A spec, `name[:part[,part]][@split]`, as its three pieces.
+
+    >>> parse("faces:glasses,beard@test")
+    ('faces', ('glasses', 'beard'), 'test')
+    """
+    whole, at, split = spec.partition("@")
+    name, colon, parts = whole.partition(":")
+    if name not in NAMES:
+        hint = " (two folders are given as --data.a DIR --data.b DIR)" if "/" in spec or "\\" in spec else ""
+        raise UserError(f'there is no built-in set "{name}": {did_you_mean(name, NAMES)}{hint}.')
+    if at and split not in SPLITS:
+        raise UserError(f'there is no split "{split}": {did_you_mean(split, SPLITS)}.')
+    if colon and not all(parts.split(",")):
+        raise UserError(f'"{spec}" has an empty part: write {name} or {name}:part.')
+    return name, tuple(parts.split(",")) if colon else (), split or None

@@ -1,0 +1,168 @@
+"""The built-in cartoon faces: two sets that differ in one part, or one set with its attributes; the truth behind every picture is known.
+
+    faces:glasses         a without, b with glasses           faces:beard, faces:smile       likewise
+    faces:glasses,beard   a has only the first, b only the second
+    faces                 one set with the attributes glasses, beard (0 or 1) and smile (0 to 1)
+
+Heads are moved by up to 10 pixels (of 64) and scaled by up to 12 %. a and b never show the same person, nor do two splits; the frames of the
+test split, shapes and colours, are none that training has seen.
+"""
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from unweave.data import cache
+from unweave.data.cartoon import Face, draw
+from unweave.data.dataset import Dataset, Indices
+from unweave.data.people import PARTS, Cast, draw_share, give, mask, without
+from unweave.errors import UserError, did_you_mean
+from unweave.method import Need, images
+
+VERSION = 1                                            # of the drawing: raise it whenever a picture changes
+COUNTS = {"train": 6000, "val": 500, "test": 1000}     # pictures of each set
+DRAW_AT_ONCE = 256                                     # so few pictures are drawn when asked for; more are drawn once and kept
+
+
+class Faces(Dataset):
+    """`n`: pictures of each set. `seed`: another seed, other faces."""
+
+    def __init__(self, parts: tuple[str, ...] = (), *, size: int = 64, split: str = "train", seed: int = 0, n: int | None = None):
+        for part in parts:
+            if part not in PARTS:
+                raise UserError(f'faces have no part "{part}": {did_you_mean(part, PARTS)}.')
+        if len(parts) > 2 or len(set(parts)) < len(parts):
+            raise UserError("faces take one part (faces:glasses) or two different ones (faces:glasses,beard).")
+        n = COUNTS[split] if n is None else n
+        self.cast = Cast(parts, split, seed)
+        self.spec = "faces" + (":" + ",".join(parts) if parts else "")
+        self.split, self.size, self.n = split, size, n
+        self.key = "faces-" + cache.key(spec=self.spec, split=split, size=size, seed=seed, n=n, version=VERSION)
+        if parts:
+            self.streams = {"a": ("a",), "b": ("b",)}
+            self.offers = {"a": images(size), "b": images(size)}
+            self.truth: TwoSets | OneSet = TwoSets(self)
+        else:
+            self.names = PARTS
+            self.streams = {"image": ("image", "attributes")}
+            self.offers = {"image": images(size), "attributes": Need("attributes", (len(PARTS),))}
+            self.truth = OneSet(self)
+        self.lengths = dict.fromkeys(self.offers, n)
+        self._arrays: dict[str, NDArray[np.uint8]] = {}
+        self._attributes: Tensor | None = None
+
+    def take(self, name: str, indices: Indices) -> Tensor:
+        indices = np.asarray(indices)
+        if name == "attributes":
+            return self._all_attributes()[torch.from_numpy(indices.astype(np.int64))]
+        few = len(indices) <= DRAW_AT_ONCE and name not in self._arrays and not (cache.folder() / self.key / f"{name}.npy").exists()
+        if few:
+            return stack([draw(self.face(name, i), self.size) for i in indices])
+        return torch.from_numpy(self._array(name)[indices])
+
+    def batch(self, start: int, count: int, seed: int) -> dict[str, Tensor]:
+        for column, need in self.offers.items():                   # a training reads all of it, so draw all of it at once
+            if need.kind == "image":
+                self._array(column)
+        return super().batch(start, count, seed)
+
+    def face(self, name: str, index: int) -> Face:
+        """Everything that is in picture `index`: for evaluation."""
+        if not -self.n <= index < self.n:
+            raise IndexError(f"there is no picture {index} among {self.n}")
+        return self.cast.face(name, int(index) % self.n)
+
+    def _array(self, name: str) -> NDArray[np.uint8]:
+        if name not in self._arrays:
+            shape = (self.n, 3, self.size, self.size)
+            self._arrays[name] = cache.array(self.key, name, shape, lambda path: _draw_all(path, self.cast, name, self.n), "faces")
+        return self._arrays[name]
+
+    def _all_attributes(self) -> Tensor:
+        if self._attributes is None:
+            faces = (self.face("image", i) for i in range(self.n))
+            self._attributes = torch.tensor([[f.has_glasses, f.has_beard, f.smile] for f in faces], dtype=torch.float32)
+        return self._attributes
+
+
+class TwoSets:
+    """The truth of two sets, drawn on demand (about 2 ms a picture). See `dataset.Truth`."""
+
+    def __init__(self, faces: Faces):
+        self._faces = faces
+        self.part = faces.cast.parts[-1]
+
+    @property
+    def tinted(self) -> NDArray[np.bool_]:
+        return np.array([self._faces.face("b", i).glasses.tinted for i in range(self._faces.n)])
+
+    def clean(self, indices: Indices, of: str = "b") -> Tensor:
+        return stack([draw(without(face, self._part(of)), self._faces.size) for face in self._each(indices, of)])
+
+    def mask(self, indices: Indices, of: str = "b") -> Tensor:
+        return stack([mask(face, self._part(of), self._faces.size) for face in self._each(indices, of)])
+
+    def wear(self, a: Indices, b: Indices) -> tuple[Tensor, Tensor]:
+        size, pictures, masks = self._faces.size, [], []
+        for face, donor in zip(self._each(a, "a"), self._each(b, "b"), strict=True):
+            wearing = give(face, self.part, donor)
+            pictures.append(draw(wearing, size))
+            masks.append(mask(wearing, self.part, size, other=face))
+        return stack(pictures), stack(masks)
+
+    def _part(self, of: str) -> str:
+        part = self._faces.cast.own_part(of)
+        if part is None:
+            raise UserError(f"set {of} of {self._faces.spec} has no part of its own.")
+        return part
+
+    def _each(self, indices: Indices, of: str) -> list[Face]:
+        return [self._faces.face(of, int(i)) for i in indices]
+
+
+class OneSet:
+    """The truth of the set with attributes: the same faces with one attribute changed."""
+
+    def __init__(self, faces: Faces):
+        self._faces = faces
+
+    def set(self, indices: Indices, name: str, value: float) -> Tensor:
+        """The faces with attribute `name` at `value`: 0 or 1 for glasses and beard (every face has its own to put on), 0 to 1 for the smile."""
+        if name not in PARTS:
+            raise UserError(f'faces have no attribute "{name}": {did_you_mean(name, PARTS)}.')
+        change = {"smile": value} if name == "smile" else {f"has_{name}": value >= .5}
+        return stack([draw(self._faces.face("image", int(i)).with_(**change), self._faces.size) for i in indices])
+
+    def mask(self, indices: Indices, name: str) -> Tensor:
+        """Where the part is seen, or would be if the face had it. -> (N, S, S) bool"""
+        faces = [self._faces.face("image", int(i)) for i in indices]
+        return stack([mask(face if name == "smile" else face.with_(**{f"has_{name}": True}), name, self._faces.size) for face in faces])
+
+
+def stack(arrays: list[NDArray[np.uint8]] | list[NDArray[np.bool_]]) -> Tensor:
+    return torch.from_numpy(np.stack(arrays))
+
+
+def _draw_all(path: Path, cast: Cast, stream: str, n: int) -> None:
+    """With all processors: each process draws its share into the same file. (Not `multiprocessing`, which would run the user's script again.)"""
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = min(processors, 16, 1 + n // 200)
+    if workers == 1:
+        return draw_share(str(path), cast, stream, 0, n)
+    bounds = np.linspace(0, n, workers + 1).astype(int).tolist()
+    shares = [json.dumps([str(path), asdict(cast), stream, start, stop]) for start, stop in zip(bounds, bounds[1:], strict=False)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    running = [subprocess.Popen([sys.executable, "-m", "unweave.data.people", share], env=environment) for share in shares]
+    try:
+        if any([process.wait() for process in running]):
+            raise RuntimeError("drawing the faces failed; its message is above")
+    finally:
+        for process in running:
+            process.kill()
