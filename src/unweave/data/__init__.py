@@ -25,8 +25,8 @@ NAMES = {                                         # the built-in sets: what may 
 class Folders:
     """Two folders of pictures: b shows everything that a shows, and something more.
 
-    Split 80 / 10 / 10 by a hash of the file name, or of what the regular expression `group` matches in it (its first bracket, if it has one),
-    so that a person stays in one split."""
+    Split 80 / 10 / 10 by a hash of the file name, or of what the regular expression `group` matches in it (its first bracket, if it
+    has one), so that a person stays in one split."""
     a: str
     b: str
     group: str | None = None
@@ -38,7 +38,7 @@ class Folders:
 class Table:
     """A folder of pictures with a table of attributes: CSV with a header, or CelebA's list_attr file.
 
-    As one set with attributes; or, with `part`, as two: b where that column is above `above`, a where it is below `below`, others left out."""
+    As one set with attributes; or, with `part`, as two: b where that column is above `above`, a where it is below `below`."""
     images: str
     attributes: str
     part: str | None = None

@@ -38,7 +38,8 @@ def key(**parts: Any) -> str:
 def array(key: str, name: str, shape: tuple[int, ...], fill: Callable[[Path], None], what: str = "pictures") -> NDArray[Any]:
     """The uint8 array `name` of `key`, read-only and memory-mapped.
 
-    When there is none yet, `fill(path)` writes the pictures into an array file of zeros; that file gets its name when it is whole. Several processes may ask at once: one makes it, the others wait. Raises UserError when the disk has no room for it."""
+    When there is none yet, `fill(path)` writes the pictures into an array file of zeros; that file gets its name when it is whole.
+    Several processes may ask at once: one makes it, the others wait. Raises UserError when the disk has no room for it."""
     place = folder() / key
     path, sums = place / f"{name}.npy", place / f"{name}.json"
     with _one_at_a_time(place, name):

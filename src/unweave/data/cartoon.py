@@ -179,7 +179,8 @@ def _mouth(smile: float, lips: float) -> str:
     y = 152 - bend * .4
     left, right = f"{140 - half:.2f} {y:.2f}", f"{140 + half:.2f} {y:.2f}"
     if gap < .5:
-        return f'<path d="M{left}Q140 {y + bend * 1.1:.2f} {right}" fill="none" stroke="#5b2322" stroke-width="4.2" stroke-linecap="round"/>'
+        lips_line = 'fill="none" stroke="#5b2322" stroke-width="4.2" stroke-linecap="round"'
+        return f'<path d="M{left}Q140 {y + bend * 1.1:.2f} {right}" {lips_line}/>'
     upper, lower = y + bend - gap * .3, y + bend + gap * 1.7                  # control points of the two lips
     teeth = upper + (lower - upper) * min(.45, .2 + gap / 40)
     tongue = ""

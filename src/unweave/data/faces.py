@@ -4,14 +4,15 @@
     faces:glasses,beard   a has only the first, b only the second
     faces                 one set with the attributes glasses, beard (0 or 1) and smile (0 to 1)
 
-Heads are moved by up to 10 pixels (of 64) and scaled by up to 12 %. a and b never show the same person, nor do two splits; the frames of the
-test split, shapes and colours, are none that training has seen.
+Heads are moved by up to 10 pixels (of 64) and scaled by up to 12 %. a and b never show the same person, nor do two splits; the frames of
+the test split, shapes and colours, are none that training has seen.
 """
 import json
 import os
 import subprocess
 import sys
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from unweave.data.people import PARTS, Cast, draw_share, give, mask, without
 from unweave.errors import UserError, did_you_mean
 from unweave.method import Need, images
 
-VERSION = 1                                            # of the drawing: raise it whenever a picture changes
+VERSION = 2                                            # of the drawing: raise it whenever a picture changes
 COUNTS = {"train": 6000, "val": 500, "test": 1000}     # pictures of each set
 DRAW_AT_ONCE = 256                                     # so few pictures are drawn when asked for; more are drawn once and kept
 
@@ -99,7 +100,7 @@ class TwoSets:
         self._faces = faces
         self.part = faces.cast.parts[-1]
 
-    @property
+    @cached_property
     def tinted(self) -> NDArray[np.bool_]:
         return np.array([self._faces.face("b", i).glasses.tinted for i in range(self._faces.n)])
 
@@ -134,7 +135,7 @@ class OneSet:
         self._faces = faces
 
     def set(self, indices: Indices, name: str, value: float) -> Tensor:
-        """The faces with attribute `name` at `value`: 0 or 1 for glasses and beard (every face has its own to put on), 0 to 1 for the smile."""
+        """The faces with attribute `name` at `value`: 0 or 1 for glasses and beard (every face has its own), 0 to 1 for the smile."""
         if name not in PARTS:
             raise UserError(f'faces have no attribute "{name}": {did_you_mean(name, PARTS)}.')
         change = {"smile": value} if name == "smile" else {f"has_{name}": value >= .5}
@@ -151,7 +152,7 @@ def stack(arrays: list[NDArray[np.uint8]] | list[NDArray[np.bool_]]) -> Tensor:
 
 
 def _draw_all(path: Path, cast: Cast, stream: str, n: int) -> None:
-    """With all processors: each process draws its share into the same file. (Not `multiprocessing`, which would run the user's script again.)"""
+    """With all processors: each process draws its share into the same file. (`multiprocessing` would run the user's script again.)"""
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     workers = min(processors, 16, 1 + n // 200)
     if workers == 1:
