@@ -1,0 +1,217 @@
+"""From names to a running training: the method, its data, the judge that chooses its snapshot, and a run folder.
+
+    run = train("mask", "faces:glasses", size=64, images=200_000)
+    run = resume("runs/mask-faces-glasses", images=400_000)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import inspect
+import platform
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from unweave import runs
+from unweave.data import Folders, Table
+from unweave.data import load as open_data
+from unweave.data.dataset import Dataset
+from unweave.data.feed import Feed, match, to_float
+from unweave.errors import UserError, did_you_mean
+from unweave.logs import Live
+from unweave.machine import place
+from unweave.method import Batch, Method
+from unweave.methods import get
+from unweave.pictures import Sheet
+from unweave.runs import Run
+from unweave.train import Settings, Tick
+from unweave.train import train as run_phases
+
+VALIDATION = 256  # held-out pictures of each set that choose the best snapshot
+SHOWN = 6  # held-out pictures of each set on a sheet
+
+Data = str | Folders | Table
+
+
+# -- a method and its data, from names and back --------------------------------------------------------------------------------
+
+
+def configure(method: str, preset: str | None = None, overrides: Mapping[str, Any] | None = None, size: int | None = None) -> Any:
+    """A method's config: its first preset or the one named, at this size, with these fields changed. Raises UserError for unknown names."""
+    kind = get(method)
+    preset = preset or next(iter(kind.PRESETS))
+    if preset not in kind.PRESETS:
+        raise UserError(f'{method} has no preset "{preset}"; {did_you_mean(preset, kind.PRESETS)}.')
+    changes = dict(overrides or {}) | ({"size": size} if size else {})
+    fields = {field.name for field in dataclasses.fields(kind.Config)}
+    for name in changes:
+        if name not in fields:
+            raise UserError(f'{method} has no setting "{name}"; {did_you_mean(name, sorted(fields))}.')
+    return dataclasses.replace(kind.PRESETS[preset], **changes)
+
+
+def describe(data: Data) -> dict[str, Any]:
+    """A description of data as plain JSON values; paths become absolute, so that a run can be resumed from anywhere."""
+    if isinstance(data, str):
+        return {"spec": data.partition("@")[0]}
+    values = dataclasses.asdict(data)
+    values |= {name: str(Path(values[name]).absolute()) for name in ("a", "b", "images", "attributes") if name in values}
+    return {"spec": " + ".join(Path(values[name]).name for name in ("a", "b", "images") if name in values), type(data).__name__: values}
+
+
+def described(values: Mapping[str, Any]) -> Data:
+    """The inverse of `describe`."""
+    for kind in (Folders, Table):
+        if kind.__name__ in values:
+            return kind(**values[kind.__name__])
+    return str(values["spec"])
+
+
+# -- training ------------------------------------------------------------------------------------------------------------------
+
+
+def train(
+    method: str,
+    data: Data | Dataset,
+    *,
+    preset: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    size: int | None = None,
+    batch: int = 32,
+    images: int | None = None,
+    minutes: float | None = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+    device: str = "auto",
+    precision: Literal["auto", "fp32", "bf16"] = "auto",
+    accumulate: int = 1,
+    snapshots: int = 20,
+    save_seconds: float = 60.0,
+    on_progress: Callable[[Tick], None] | None = None,
+) -> Run:
+    """Train a method on data, into a new run folder.
+
+    method, preset: names in the tables. data: a spec such as "faces:glasses", Folders, Table, or a loaded set (then its size counts).
+    overrides: fields of the method's config. images: pictures to read, all sets together; or minutes, which measures first; 200,000 images
+    without either. out: the folder, by default runs/METHOD-DATA. on_progress: hears of each step; by default a line in the terminal does.
+    The rest is as in `Settings`. -> the run; `run.finished` is False if it was interrupted. Raises UserError for whatever does not fit.
+    """
+    if isinstance(data, Dataset):
+        if size not in (None, data.size):
+            raise UserError(f"The data is open at {data.size} px and cannot be trained at {size}: leave the size out.")
+        size, data = data.size, _source(data)
+    if images is None and minutes is None:
+        images = 200_000
+    asked = Settings(images, minutes, batch, seed, device, precision, accumulate, save_seconds, snapshots)
+    here = place(device)
+    kind, config = get(method), configure(method, preset, overrides, size)
+    about = describe(data)
+    torch.manual_seed(seed)  # the same first weights in every process
+    model = kind(config)
+    summary = " ".join((inspect.getdoc(inspect.getmodule(kind)) or "").strip().split("\n\n")[0].split())
+    versions = {name: importlib.metadata.version(name) for name in ("unweave", "torch", "safetensors")}
+    values = {
+        "method": method,
+        "preset": preset or next(iter(kind.PRESETS)),
+        "config": model.settings(),
+        "about": summary,
+        "data": about,
+        "settings": dataclasses.asdict(asked),
+        "asked": {"images": images, "minutes": minutes},
+        "versions": versions | {"python": platform.python_version()},
+    }
+    folder = Path(out) if out is not None else _new_folder(method, about["spec"])
+    material = _Material(model, data, asked)  # before the folder is made: most mistakes show here
+    if here.rank == 0:
+        Run.create(folder, values)
+    _wait(here.world)
+    return _go(model, Run(folder), asked, material, on_progress)
+
+
+def resume(run: str | Path | Run, images: int | None = None, on_progress: Callable[[Tick], None] | None = None) -> Run:
+    """Train on from where a run's folder stands; `images`: a new, larger length. A finished run is returned as it is."""
+    run = run if isinstance(run, Run) else Run(run)
+    known = {field.name for field in dataclasses.fields(Settings)}
+    values = {name: value for name, value in run.config["settings"].items() if name in known}
+    if images is not None:
+        if images < run.images:
+            raise UserError(f"{run.path} has read {run.images:,} images already: give more than that, not {images:,}.")
+        values |= {"images": images, "minutes": None}
+    asked = Settings(**values)
+    if images is None and run.finished:
+        return run
+    here = place(asked.device)
+    torch.manual_seed(asked.seed)
+    model = runs.build(get(run.config["method"]), run.config["config"])
+    material = _Material(model, described(run.config["data"]), asked)
+    if images is not None and here.rank == 0:
+        run.settle(images=images, minutes=None)
+    _wait(here.world)
+    return _go(model, run, asked, material, on_progress)
+
+
+class _Material:
+    """What a training reads: its feed, and held-out pictures with the judge of snapshots."""
+
+    def __init__(self, model: Method, data: Data, asked: Settings):
+        here = place(asked.device)
+        learned = open_data(data, size=model.size, split="train")
+        held = open_data(data, size=model.size, split="val")
+        match(model.needs, learned)
+        self.feed = Feed(learned, asked.batch, asked.seed, here.rank, here.world, here.device)
+        self.sample = self.feed(0)
+        self.validation = _fixed(held, model, VALIDATION, here.device)
+        self.shown = _fixed(held, model, SHOWN, here.device)
+        self.judge: Callable[[Tensor], Tensor] | None = None
+        if len(model.judged) == 2 and here.rank == 0:
+            from unweave.metrics.judges import set_judge
+
+            self.judge = set_judge(learned)
+
+    def score(self, model: Method) -> dict[str, float]:
+        return model.validate(dict(self.validation), self.judge)
+
+    def preview(self, model: Method) -> Sheet:
+        return model.preview(dict(self.shown))
+
+
+def _go(model: Method, run: Run, asked: Settings, material: _Material, on_progress: Callable[[Tick], None] | None) -> Run:
+    here = place(asked.device)
+    model.to(here.device).prepare(material.sample)
+    try:
+        if on_progress is None and here.rank == 0:
+            with Live() as live:
+                run_phases(model, material.feed, run, asked, material.score, material.preview, live)
+        else:
+            run_phases(model, material.feed, run, asked, material.score, material.preview, on_progress)
+    finally:
+        material.feed.close()
+    return Run(run.path)
+
+
+def _fixed(held: Dataset, model: Method, count: int, device: torch.device) -> Batch:
+    """The first held-out samples, always the same: at most `count` of each stream."""
+    count = min(count, *(held.lengths[name] for name in model.needs))
+    samples = held.batch(0, count, seed=0)
+    return {n: (to_float(s) if held.offers[n].kind == "image" else s).to(device) for n, s in samples.items()}
+
+
+def _source(data: Dataset) -> Data:
+    return getattr(data, "source", data.spec)
+
+
+def _new_folder(method: str, spec: str) -> Path:
+    """runs/METHOD-DATA, or the same with the first free number."""
+    name = f"{method}-" + "".join(c if c.isalnum() else "-" for c in spec)
+    taken = [Path("runs") / (name if n == 1 else f"{name}-{n}") for n in range(1, 10_000)]
+    return next(path for path in taken if not path.exists())
+
+
+def _wait(world: int) -> None:
+    if world > 1:
+        torch.distributed.barrier()
