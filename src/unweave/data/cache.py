@@ -1,10 +1,10 @@
 """Arrays kept on disk: opened memory-mapped, or made anew when they are missing, damaged or of another version."""
 import contextlib
+import errno
 import hashlib
 import json
 import logging
 import os
-import shutil
 import sys
 import zlib
 from collections.abc import Callable, Iterator
@@ -35,30 +35,30 @@ def key(**parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def array(key: str, name: str, shape: tuple[int, ...], fill: Callable[[Path], None], what: str = "pictures") -> NDArray[Any]:
-    """The uint8 array `name` of `key`, read-only and memory-mapped.
+def array(key: str, name: str, shape: tuple[int, ...], fill: Callable[[Path], Any], what: str = "pictures") -> tuple[NDArray[Any], Any]:
+    """The uint8 array `name` of `key`, read-only and memory-mapped, and what `fill` said about it.
 
-    When there is none yet, `fill(path)` writes the pictures into an array file of zeros; that file gets its name when it is whole.
-    Several processes may ask at once: one makes it, the others wait. Raises UserError when the disk has no room for it."""
+    When there is none yet, `fill(path)` writes the pictures into an array file of zeros and may return notes, as JSON can hold them;
+    the file gets its name when it is whole. Several processes may ask at once: one makes it, the others wait.
+    Raises UserError when the disk has no room for it."""
     place = folder() / key
     path, sums = place / f"{name}.npy", place / f"{name}.json"
     with _one_at_a_time(place, name):
         found = _open(path, sums, shape)
         if found is not None:
             return found
-        size = int(np.prod(shape))
-        free = shutil.disk_usage(place).free
-        if size > free:
-            raise UserError(f"{shape[0]:,} {what} need {size / 1e6:,.0f} MB in {place.parent} and only {free / 1e6:,.0f} MB are free; "
-                            "make room, or set UNWEAVE_CACHE to a folder on another disk.")
         log.info("preparing %s %s (once; kept in %s)", f"{shape[0]:,}", what, place)
         working = place / f"{name}.{os.getpid()}.npy"
         try:
-            made = np.lib.format.open_memmap(working, "w+", np.uint8, shape)
-            made.flush()
-            fill(working)
-            sums.write_text(json.dumps({"shape": shape, "sum": _sum(np.load(working, mmap_mode="r"))}))
+            _reserve(working, shape)
+            notes = fill(working)
+            sums.write_text(json.dumps({"shape": shape, "sum": _sum(np.load(working, mmap_mode="r")), "notes": notes}))
             os.replace(working, path)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            raise UserError(f"{shape[0]:,} {what} need {int(np.prod(shape)) / 1e6:,.0f} MB in {place.parent}, and the disk is full; "
+                            "make room, or set UNWEAVE_CACHE to a folder on another disk.") from error
         finally:
             working.unlink(missing_ok=True)
     found = _open(path, sums, shape)
@@ -66,13 +66,23 @@ def array(key: str, name: str, shape: tuple[int, ...], fill: Callable[[Path], No
     return found
 
 
-def _open(path: Path, sums: Path, shape: tuple[int, ...]) -> NDArray[Any] | None:
+def _reserve(path: Path, shape: tuple[int, ...]) -> None:
+    """An array file of zeros whose room on the disk is really taken: writing to a mapped file on a full disk would kill the process."""
+    np.lib.format.open_memmap(path, "w+", np.uint8, shape).flush()
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+
+
+def _open(path: Path, sums: Path, shape: tuple[int, ...]) -> tuple[NDArray[Any], Any] | None:
     try:
         pictures = np.load(path, mmap_mode="r", allow_pickle=False)
-        right = json.loads(sums.read_text()) == {"shape": list(shape), "sum": _sum(pictures)} and pictures.shape == shape
-    except (OSError, ValueError, KeyError):
-        return None
-    return pictures if right else None
+        known = json.loads(sums.read_text())
+        if pictures.shape == shape and known["shape"] == list(shape) and known["sum"] == _sum(pictures):
+            return pictures, known["notes"]
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return None
 
 
 def _sum(pictures: NDArray[Any]) -> int:

@@ -19,7 +19,14 @@ class Truth(Protocol):
 
     `of` names the stream; set a has a part of its own only in sets like faces:glasses,beard. `part` is the part of b."""
     part: str
-    tinted: NDArray[np.bool_]                                               # (pictures of b,): glasses with tinted lenses
+    pairs: NDArray[np.int64] | None                                         # (P, 2), the pairs (a, b) that `wear` knows; None: all
+
+    @property
+    def tinted(self) -> NDArray[np.bool_]:
+        """(pictures of b,): whether the part is a pair of glasses with tinted lenses"""
+
+    def has_part(self, of: str) -> bool:
+        """Whether the pictures of that stream have a part to be removed."""
 
     def clean(self, indices: Indices, of: str = "b") -> Tensor:
         """The same faces without the part. -> (N, 3, S, S) uint8"""
@@ -51,6 +58,10 @@ class Dataset(ABC):
     @abstractmethod
     def take(self, name: str, indices: Indices) -> Tensor:
         """Samples of column `name`: pictures as uint8 (N, 3, S, S), anything else as float32."""
+
+    def known(self, name: str, indices: Indices) -> list[dict[str, Any]]:
+        """What is known of each picture of a built-in set, for a table: for evaluation and for `unweave data`."""
+        return [{} for _ in indices]
 
     def batch(self, start: int, count: int, seed: int) -> dict[str, Tensor]:
         """Samples start .. start + count of the endless stream of `seed`. Every `lengths` samples each picture comes once, in a new order.

@@ -14,6 +14,7 @@ import sys
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -74,6 +75,11 @@ class Faces(Dataset):
                 self._array(column)
         return super().batch(start, count, seed)
 
+    def known(self, name: str, indices: Indices) -> list[dict[str, Any]]:
+        faces = [self.face(name, int(i)) for i in indices]
+        return [{"glasses": int(f.has_glasses), "beard": int(f.has_beard), "smile": round(f.smile, 4),
+                 "tinted": int(f.has_glasses and f.glasses.tinted)} for f in faces]
+
     def face(self, name: str, index: int) -> Face:
         """Everything that is in picture `index`: for evaluation."""
         if not -self.n <= index < self.n:
@@ -83,7 +89,7 @@ class Faces(Dataset):
     def _array(self, name: str) -> NDArray[np.uint8]:
         if name not in self._arrays:
             shape = (self.n, 3, self.size, self.size)
-            self._arrays[name] = cache.array(self.key, name, shape, lambda path: _draw_all(path, self.cast, name, self.n), "faces")
+            self._arrays[name], _ = cache.array(self.key, name, shape, lambda path: _draw_all(path, self.cast, name, self.n), "faces")
         return self._arrays[name]
 
     def _all_attributes(self) -> Tensor:
@@ -94,15 +100,19 @@ class Faces(Dataset):
 
 
 class TwoSets:
-    """The truth of two sets, drawn on demand (about 2 ms a picture). See `dataset.Truth`."""
+    """The truth of two sets, drawn on demand (about 3 ms a picture). See `dataset.Truth`."""
 
     def __init__(self, faces: Faces):
         self._faces = faces
         self.part = faces.cast.parts[-1]
+        self.pairs = None
 
     @cached_property
     def tinted(self) -> NDArray[np.bool_]:
         return np.array([self._faces.face("b", i).glasses.tinted for i in range(self._faces.n)])
+
+    def has_part(self, of: str) -> bool:
+        return self._faces.cast.own_part(of) is not None
 
     def clean(self, indices: Indices, of: str = "b") -> Tensor:
         return stack([draw(without(face, self._part(of)), self._faces.size) for face in self._each(indices, of)])

@@ -1,0 +1,134 @@
+"""A folder of pictures with a table of their attributes: CSV with a header, or CelebA's list_attr file.
+
+The first column that holds file names names the pictures; every column of numbers is an attribute. Columns of -1 and 1 are read as 0 and 1.
+"""
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from unweave.data import Table, cache
+from unweave.data.dataset import Indices
+from unweave.data.folders import FileSet, Listing, list_pictures
+from unweave.errors import UserError, did_you_mean
+from unweave.method import Need
+
+
+@dataclass(frozen=True)
+class Attributes:
+    """files: as the table writes them; values (files, columns), NaN where the table has none"""
+    files: tuple[str, ...]
+    columns: tuple[str, ...]
+    values: NDArray[np.float64]
+
+
+def read_table(path: str | Path) -> Attributes:
+    """Raises UserError when there is no such file or it is no table."""
+    path = Path(path).expanduser()
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise UserError(f"there is no table {path}; check the path.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read as a table of text; give a CSV file with a header, or CelebA's list_attr file.") from error
+    lines = [line for line in text.splitlines() if line.strip()]
+    if len(lines) < 2:
+        raise UserError(f"the table {path} has no rows; give a CSV file with a header, or CelebA's list_attr file.")
+    if lines[0].strip().isdigit():                                       # CelebA: a count, the names, then file and values
+        header, rows = ["file", *lines[1].split()], [line.split() for line in lines[2:]]
+    else:
+        dialect = max(",;\t", key=lines[0].count)
+        header, *rows = csv.reader(io.StringIO("\n".join(lines)), delimiter=dialect)
+        header = [name.strip() for name in header]
+    for number, row in enumerate(rows, 2):
+        if len(row) != len(header):
+            raise UserError(f"row {number} of {path} has {len(row)} values and the header {len(header)}; mend the table.")
+    if len(set(header)) < len(header):
+        raise UserError(f"two columns of {path} have the same name; rename one.")
+    cells = list(zip(*rows))
+    numbers = {name: column for name, cell in zip(header, cells) if (column := _numbers(cell)) is not None}
+    words = [cell for name, cell in zip(header, cells) if name not in numbers]
+    files = next((cell for cell in words if PurePosixPath(cell[0].strip()).suffix.lower() in Image.registered_extensions()), None)
+    files = files or next(iter(words), None)
+    if files is None:                                                    # files named by numbers alone
+        files, _ = cells[0], numbers.pop(header[0])
+    if not numbers:
+        raise UserError(f"no column of {path} holds numbers; attributes are numbers, as 0 and 1.")
+    return Attributes(tuple(name.strip() for name in files), tuple(numbers), np.stack(list(numbers.values()), 1))
+
+
+def load_table(table: Table, *, size: int, split: str, n: int | None = None) -> FileSet:
+    """The set of a table: with its attributes, or as two sets by `table.part`."""
+    listing, attributes = list_pictures(table.images), read_table(table.attributes)
+    known = {name: row for row, name in enumerate(attributes.files)}
+    stems = {PurePosixPath(name).stem: row for name, row in known.items()}
+    rows = {name: row for name in listing.names
+            if (row := known.get(name, known.get(PurePosixPath(name).name, stems.get(PurePosixPath(name).stem)))) is not None}
+    if not rows:
+        raise UserError(f"no picture in {listing.root} is named in {table.attributes} (its first is {attributes.files[0]}, "
+                        f"the folder's first is {listing.names[0]}); check that they belong together.")
+    missing = len(listing.names) - len(rows)
+    note = (f"{missing:,} pictures are not in the table and are left out",) if missing else ()
+    if table.part is None:
+        return TableSet(table, listing, attributes, rows, note, size=size, split=split, n=n)
+
+    if table.part not in attributes.columns:
+        raise UserError(f'{table.attributes} has no column "{table.part}": {did_you_mean(table.part, attributes.columns)}.')
+    above, below = .5 if table.above is None else table.above, .5 if table.below is None else table.below
+    if below > above:
+        raise UserError(f"set a would be below {below:g} and set b above {above:g}, so some pictures were in both; take a lower `below`.")
+    values = attributes.values[:, attributes.columns.index(table.part)]
+    sets = {"a": tuple(name for name, row in rows.items() if values[row] < below),
+            "b": tuple(name for name, row in rows.items() if values[row] > above)}
+    for stream, names in sets.items():
+        if not names:
+            low, high = np.nanmin(values), np.nanmax(values)
+            wanted = f"below {below:g}" if stream == "a" else f"above {above:g}"
+            raise UserError(f'no picture has "{table.part}" {wanted} (it runs from {low:g} to {high:g}); choose other limits.')
+    out = FileSet(f"{table.images} by {table.part}", {stream: Listing(listing.root, names) for stream, names in sets.items()},
+                  size=size, split=split, group=table.group, fit=table.fit, flip=table.flip, n=n)
+    out.notes += note
+    return out
+
+
+class TableSet(FileSet):
+    """Pictures with attributes: columns `image` and `attributes`; `names` are the attributes'."""
+
+    def __init__(self, table: Table, listing: Listing, attributes: Attributes, rows: dict[str, int], notes: tuple[str, ...], *,
+                 size: int, split: str, n: int | None):
+        complete = {name: row for name, row in rows.items() if not np.isnan(attributes.values[row]).any()}
+        if not complete:
+            raise UserError(f"every row of {table.attributes} lacks a value; fill the gaps or drop the columns that have them.")
+        super().__init__(f"{table.images} with {table.attributes}", {"image": Listing(listing.root, tuple(complete))},
+                         size=size, split=split, group=table.group, fit=table.fit, flip=table.flip, n=n)
+        self.names = attributes.columns
+        values = attributes.values[[complete[self.name("image", i)] for i in range(self.lengths["image"])]]
+        self.attributes = torch.from_numpy(values.astype(np.float32))
+        self.streams = {"image": ("image", "attributes")}
+        self.offers["attributes"] = Need("attributes", (len(self.names),))
+        self.lengths["attributes"] = self.lengths["image"]
+        self.key = "table-" + cache.key(pictures=self.key, names=self.names, attributes=self.attributes.tolist())
+        gaps = len(rows) - len(complete)
+        self.notes += notes + ((f"{gaps:,} pictures lack an attribute and are left out",) if gaps else ())
+
+    def take(self, name: str, indices: Indices) -> Tensor:
+        if name == "attributes":
+            return self.attributes[torch.as_tensor(np.asarray(indices, dtype=np.int64))]
+        return super().take(name, indices)
+
+
+def _numbers(cells: tuple[str, ...]) -> NDArray[np.float64] | None:
+    """A column as numbers, empty cells as NaN; None when it holds anything else."""
+    try:
+        column = np.array([float(cell) if cell.strip() else np.nan for cell in cells])
+    except ValueError:
+        return None
+    if np.isnan(column).all():
+        return None
+    return (column + 1) / 2 if set(np.unique(column[~np.isnan(column)])) == {-1.0, 1.0} else column
