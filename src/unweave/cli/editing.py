@@ -1,0 +1,197 @@
+"""Commands that edit pictures: transfer, remove, segment, interpolate."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from tyro.conf import Positional
+
+from unweave.cli import UsageError
+from unweave.cli.parsing import option, parse, words
+
+if TYPE_CHECKING:
+    from unweave.edits import Done
+    from unweave.method import Method
+
+
+@dataclass(kw_only=True)
+class Edit:
+    """What every edit takes."""
+
+    model: Annotated[Positional[str], words("MODEL")]
+    """A shipped name (unweave models), a run folder, a weights file, or OWNER/NAME on the Hugging Face hub."""
+    out: Annotated[str, option("OUT", "-o")]
+    """Folder for the results, OUT/<name of the edited picture>.png; files of that name are overwritten."""
+    fit: Literal["crop", "pad", "stretch"] = "crop"
+    """What the model sees of a picture that is not square: its middle, all of it on a border, or all of it squeezed."""
+    device: Annotated[str, option("D")] = "auto"
+    """cpu, cuda, cuda:1, mps; auto takes the best."""
+
+
+@dataclass(kw_only=True)
+class Transfer(Edit):
+    """Put her part (glasses, beard ...) on other pictures. --then MODEL --from HER2 puts another part on the result, and so on."""
+
+    from_: Annotated[str, option("HER", name="from")]
+    """The picture that has the part; of a folder, each picture in turn (OUT/<picture>-<donor>.png)."""
+    onto: Annotated[list[str], option("IMAGE...")]
+    """The pictures to change: pictures or folders."""
+    amount: Annotated[float, option("X")] = 1.0
+    """Strength of the part: 0 is none, 1 is as the donor has it (the default)."""
+
+
+@dataclass(kw_only=True)
+class Remove(Edit):
+    """Take the part off pictures; what is not part of it stays to the pixel."""
+
+    images: Annotated[Positional[list[str]], words("IMAGE...")]
+    """Pictures or folders."""
+
+
+@dataclass(kw_only=True)
+class Segment(Edit):
+    """Mark where the part is: white on black, at the size of the picture."""
+
+    images: Annotated[Positional[list[str]], words("IMAGE...")]
+    """Pictures or folders."""
+    threshold: Annotated[str, option("auto|soft|0.4")] = "auto"
+    """auto (the default) finds one for each picture; soft keeps the shades; a number from 0 to 1 is one for all."""
+
+
+@dataclass(kw_only=True)
+class Interpolate(Edit):
+    """Walk one code in a straight line from A's to B's: OUT/<picture>-<step>.png and OUT/<picture>-strip.png."""
+
+    first: Annotated[Positional[str], words("A")]
+    """The picture whose code the walk starts from."""
+    second: Annotated[Positional[str], words("B")]
+    """The picture whose code it ends at."""
+    code: Annotated[str, option("NAME")]
+    """Which code: separate (the part), common (everything else) ..."""
+    onto: Annotated[str | None, option("IMAGE")] = None
+    """The picture that all other codes come from; A if it is not given."""
+    steps: Annotated[int, option("N")] = 8
+    """Pictures on the way, both ends included; 8 if not given."""
+
+
+def transfer(argv: list[str]) -> int:
+    """unweave transfer MODEL --from HER --onto IMAGE... [--then MODEL --from HER2 ...] -o OUT"""
+    head, chain = _chain(argv)
+    wish = parse(Transfer, head, "transfer")
+    from unweave import edits
+
+    if not wish.onto:
+        raise UsageError("Name at least one picture after --onto.")
+    onto = edits.pictures(wish.onto)
+    steps = [(_model(name, wish.device), edits.pictures([donor])) for name, donor in [(wish.model, wish.from_), *chain]]
+    out, broken = Path(wish.out), []
+    with tempfile.TemporaryDirectory() as between:
+        for i, (model, donors) in enumerate(steps):
+            last = i == len(steps) - 1
+            done = edits.transfer(model, donors, onto, out if last else Path(between, str(i)), wish.fit, wish.amount)
+            broken += done.broken
+            onto = done.written
+    done.broken = broken
+    return _report(done)
+
+
+def remove(argv: list[str]) -> int:
+    """unweave remove MODEL IMAGE... -o OUT"""
+    wish = parse(Remove, argv, "remove")
+    from unweave import edits
+
+    return _report(edits.remove(_model(wish.model, wish.device), edits.pictures(_some(wish.images)), Path(wish.out), wish.fit))
+
+
+def segment(argv: list[str]) -> int:
+    """unweave segment MODEL IMAGE... [--threshold auto|soft|0.4] -o OUT"""
+    wish = parse(Segment, argv, "segment")
+    if wish.threshold not in ("auto", "soft"):
+        _fraction(wish.threshold)
+    from unweave import edits
+
+    model = _model(wish.model, wish.device)
+    return _report(edits.segment(model, edits.pictures(_some(wish.images)), Path(wish.out), wish.threshold, wish.fit))
+
+
+def interpolate(argv: list[str]) -> int:
+    """unweave interpolate MODEL A B [--onto IMAGE] --code NAME --steps 8 -o OUT"""
+    wish = parse(Interpolate, argv, "interpolate")
+    from unweave import edits
+
+    first, second, *rest = (_one(name) for name in (wish.first, wish.second, wish.onto) if name is not None)
+    model = _model(wish.model, wish.device)
+    done = edits.interpolate(model, first, second, wish.code, Path(wish.out), wish.steps, rest[0] if rest else None, wish.fit)
+    print(done.sheet)
+    return 0
+
+
+# -- shared --------------------------------------------------------------------------------------------------------------------
+
+
+def _chain(argv: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
+    """The words before and after are one command; each `--then MODEL --from HER` is one further step."""
+    head: list[str] = []
+    chain: list[list[str]] = []
+    rest = iter(argv)
+    for word in rest:
+        flag, equals, value = word.partition("=")
+        if flag == "--then" or (flag == "--from" and chain and len(chain[-1]) == 1):
+            given = value if equals else next(rest, "")
+            if not given or given.startswith("-"):
+                raise UsageError(f"{flag} needs a value: --then MODEL --from HER.")
+            if flag == "--then":
+                chain.append([given])
+            else:
+                chain[-1].append(given)
+        else:
+            head.append(word)
+    if any(len(step) < 2 for step in chain):
+        raise UsageError("Each --then MODEL needs a --from HER of its own.")
+    return head, [(model, donor) for model, donor in chain]
+
+
+def _model(name: str, device: str) -> Method:
+    from unweave import edits, machine
+
+    return edits.load(name, machine.place(device).device)
+
+
+def _some(images: list[str]) -> list[str]:
+    if not images:
+        raise UsageError("Name at least one picture or folder.")
+    return images
+
+
+def _one(name: str) -> Path:
+    from unweave import edits
+
+    if Path(name).is_dir():
+        raise UsageError(f'"{name}" is a folder: name one picture here.')
+    return edits.pictures([name])[0]
+
+
+def _fraction(text: str) -> None:
+    try:
+        good = 0 <= float(text) <= 1
+    except ValueError:
+        good = False
+    if not good:
+        raise UsageError(f'--threshold takes auto, soft or a number from 0 to 1, not "{text}".')
+
+
+def _report(done: Done) -> int:
+    """Say what was written and what could not be read; -> the exit status."""
+    for path, why in done.broken:
+        print(f"skipped {path}: {why}", file=sys.stderr)
+    if done.broken:
+        print(f"{len(done.written)} written, {len(done.broken)} skipped.", file=sys.stderr)
+    if done.sheet:
+        print(f"overview: {done.sheet}")
+    print(done.result)
+    return 1 if done.broken else 0

@@ -1,0 +1,280 @@
+"""Edits of files: pictures or folders in, pictures of the same size out.
+
+A model sees a square of each picture; what it changed is pasted back at full size (`data.photo.Photo`). Pictures go through in batches,
+read and written by threads while the model works on the next. A picture that cannot be read is listed, and the others are done.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from unweave import methods, runs, verbs
+from unweave.data.folders import list_pictures
+from unweave.data.photo import Photo, decode, square_box
+from unweave.errors import UserError
+from unweave.method import Method
+from unweave.metrics.masks import binary
+from unweave.pictures import Sheet, draw, overlay, strip, to_image
+
+BATCH = 64
+SHOWN = 8  # pictures on a sheet, each way
+
+
+@dataclass
+class Done:
+    """What came of an edit. written: the pictures, in order. sheet: an overview of them. broken: what could not be read, and why."""
+
+    written: list[Path] = field(default_factory=list)
+    sheet: Path | None = None
+    broken: list[tuple[Path, str]] = field(default_factory=list)
+
+    @property
+    def result(self) -> Path:
+        """The one path to look at: the picture if there is one, else their folder."""
+        return self.written[0] if len(self.written) == 1 else self.written[0].parent
+
+
+def load(name: str | Path, device: str | torch.device = "cpu") -> Method:
+    """A trained model, ready for edits: the name of a shipped one, a run folder, a weights file, or OWNER/NAME on the Hugging Face hub.
+
+    Raises UserError when there is none of that name, and for a file that is damaged or not a model.
+    """
+    return runs.load(name, methods.get, device)
+
+
+def image(path: str | Path, size: int = 64, fit: str = "crop") -> Tensor:
+    """A picture file as models read it: (1, 3, size, size) in [-1, 1].
+
+    fit: how it becomes square: crop (the middle), pad or stretch. Raises UserError when it cannot be read.
+    """
+    return Photo(path, size, fit).square
+
+
+def save(picture: Tensor, path: str | Path) -> Path:
+    """Write one picture, (3, H, W) or (1, 3, H, W) in [-1, 1], or a mask, (1, H, W) or (1, 1, H, W) in [0, 1]; -> the path."""
+    one = picture[0] if picture.dim() == 4 and len(picture) == 1 else picture
+    return _write(to_image(one), Path(path))
+
+
+# -- the edits -----------------------------------------------------------------------------------------------------------------
+
+
+def transfer(model: Method, donors: Sequence[Path], onto: Sequence[Path], out: Path, fit: str = "crop", amount: float = 1.0) -> Done:
+    """Every picture of `onto` with the part of each donor: OUT/<stem>.png, or OUT/<stem>-<donor's stem>.png when there are several donors.
+
+    OUT/sheet.png shows rows of pictures under columns of donors.
+    """
+    done = Done()
+    givers = [(path, square.to(_device(model))) for path, square in _squares(donors, model.size, fit, done)]
+    if not givers:
+        raise UserError(f"None of the pictures to take the part from could be read: {_listed(done)}.")
+    rows: list[list[Tensor | None]] = []
+    with _Writer(onto, out, done) as writer:
+        for paths, squares in _batches(onto, model, fit, done):
+            shown = squares[: max(0, SHOWN - len(rows))]
+            cells: list[list[Tensor | None]] = [[target] for target in shown]
+            for giver, square in givers:
+                made = verbs.painted(model, square, squares, amount)
+                assert made.image is not None
+                suffix = f"-{giver.stem}" if len(givers) > 1 else ""
+                for i, path in enumerate(paths):
+                    writer.paste(path, suffix, made.image[i], None if made.mask is None else made.mask[i], fit)
+                if len(cells) and len(cells[0]) <= SHOWN:
+                    for i, row in enumerate(cells):
+                        row.append(made.image[i])
+            rows += cells
+        heads = [None, *[square[0] for _, square in givers[:SHOWN]]]
+        return writer.finish(Sheet([heads, *rows], top=["", *[path.stem for path, _ in givers[:SHOWN]]]))
+
+
+def remove(model: Method, pictures: Sequence[Path], out: Path, fit: str = "crop") -> Done:
+    """Every picture without the part: OUT/<stem>.png; OUT/sheet.png shows before, after and where."""
+    done = Done()
+    columns: list[tuple[Tensor, Tensor, Tensor | None]] = []
+    with _Writer(pictures, out, done) as writer:
+        for paths, squares in _batches(pictures, model, fit, done):
+            made = verbs.removed(model, squares)
+            assert made.image is not None
+            for i, path in enumerate(paths):
+                mask = None if made.mask is None else made.mask[i]
+                writer.paste(path, "", made.image[i], mask, fit)
+                columns.append((squares[i], made.image[i], None if mask is None else overlay(squares[i], mask)))
+            columns = columns[:SHOWN]
+        rows = [("before", 0), ("after", 1), *([("where", 2)] if columns and columns[0][2] is not None else [])]
+        return writer.finish(Sheet([[column[k] for column in columns] for _, k in rows], left=[name for name, _ in rows]))
+
+
+def segment(model: Method, pictures: Sequence[Path], out: Path, threshold: str = "auto", fit: str = "crop") -> Done:
+    """Where the part is, as a grey picture of the same size: OUT/<stem>.png, white where the part is, black elsewhere.
+
+    threshold: "auto" finds one for each picture, a number from 0 to 1 is one for all, "soft" keeps the shades.
+    OUT/sheet.png shows the masks over the pictures.
+    """
+    done = Done()
+    columns: list[tuple[Tensor, Tensor]] = []
+    with _Writer(pictures, out, done) as writer:
+        for paths, squares in _batches(pictures, model, fit, done):
+            soft = verbs.segment(model, squares)
+            masks = soft if threshold == "soft" else binary(soft, threshold)
+            for i, path in enumerate(paths):
+                writer.mask(path, masks[i], fit)
+            columns = (columns + [(square, overlay(square, mask)) for square, mask in zip(squares, masks)])[:SHOWN]
+        return writer.finish(Sheet([[a for a, _ in columns], [b for _, b in columns]], left=["picture", "part"]))
+
+
+def interpolate(
+    model: Method, first: Path, second: Path, code: str, out: Path, steps: int = 8, onto: Path | None = None, fit: str = "crop"
+) -> Done:
+    """A walk of one code from `first`'s to `second`'s, on `onto` (or `first`).
+
+    OUT/<stem>-<step>.png are the steps, as the model draws them; OUT/<stem>-strip.png shows all of them.
+    """
+    done = Done()
+    start, end = (image(path, model.size, fit).to(_device(model)) for path in (first, second))
+    base = None if onto is None else image(onto, model.size, fit).to(_device(model))
+    frames = verbs.interpolate(model, start, end, code, steps, base)
+    stem = (onto or first).stem
+    _make(out)
+    done.written = [_write(to_image(frame), out / f"{stem}-{i}.png") for i, frame in enumerate(frames)]
+    ends = [base[0] if base is not None else start[0], *frames, end[0]]
+    done.sheet = _write(
+        draw(strip(ends, ["picture", *[f"{i / (steps - 1):.2f}" for i in range(steps)], second.stem])), out / f"{stem}-strip.png"
+    )
+    return done
+
+
+# -- reading and writing -------------------------------------------------------------------------------------------------------
+
+
+def pictures(paths: Iterable[str | Path]) -> list[Path]:
+    """The picture files that these names stand for: a picture is itself, a folder all pictures directly in it.
+
+    Raises UserError for a name that does not exist and for a folder without pictures.
+    """
+    found: list[Path] = []
+    for name in paths:
+        path = Path(name).expanduser()
+        if not path.exists():
+            raise UserError(f'There is no picture or folder "{name}".')
+        found += list_pictures(path).paths if path.is_dir() else [path]
+    return found
+
+
+def _squares(paths: Sequence[Path], size: int, fit: str, done: Done) -> Iterator[tuple[Path, Tensor]]:
+    """Each readable picture's square (1, 3, S, S), read ahead by threads; the others go to `done.broken`."""
+
+    def read(path: Path) -> Tensor | str:
+        try:
+            return Photo(path, size, fit).square
+        except UserError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        for start in range(0, len(paths), BATCH):
+            for path, got in zip(paths[start : start + BATCH], pool.map(read, paths[start : start + BATCH])):
+                if isinstance(got, str):
+                    done.broken.append((path, got))
+                else:
+                    yield path, got
+
+
+def _device(model: Method) -> torch.device:
+    return next(model.parameters()).device
+
+
+def _batches(paths: Sequence[Path], model: Method, fit: str, done: Done) -> Iterator[tuple[list[Path], Tensor]]:
+    """Readable pictures in batches: their paths and squares (N, 3, S, S)."""
+    squares = _squares(paths, model.size, fit, done)
+    while batch := list(itertools.islice(squares, BATCH)):
+        yield [path for path, _ in batch], torch.cat([square for _, square in batch]).to(_device(model))
+
+
+class _Writer:
+    """Writes results by threads, under the stem of the edited picture; two pictures of one stem do not overwrite each other."""
+
+    def __init__(self, sources: Sequence[Path], out: Path, done: Done):
+        self.out, self.done = out, done
+        self.pool = ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1))
+        self.jobs: list[Future[Path]] = []
+        stems: dict[str, int] = {"sheet": 1}  # sheet.png is the overview's name
+        self.stems: dict[Path, str] = {}
+        for path in sources:
+            stems[path.stem] = stems.get(path.stem, 0) + 1
+            self.stems[path] = path.stem if stems[path.stem] == 1 else f"{path.stem}-{stems[path.stem]}"
+        own = {path.resolve() for path in sources}
+        if any((out / f"{stem}.png").resolve() in own for stem in self.stems.values()):
+            raise UserError(f'The results would overwrite the pictures themselves: choose another folder than "{out}" with -o.')
+        _make(out)
+
+    def __enter__(self) -> _Writer:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.pool.shutdown(cancel_futures=error[0] is not None)
+
+    def paste(self, path: Path, suffix: str, edited: Tensor, mask: Tensor | None, fit: str) -> None:
+        """Write the picture with the square `edited` (3, S, S) pasted back where `mask` (1, S, S) says."""
+        # The picture is opened a second time: a thousand large photographs kept open would not fit in memory.
+        self._job(path, suffix, lambda: Photo(path, len(edited[0]), fit).paste(edited, mask))
+
+    def mask(self, path: Path, mask: Tensor, fit: str) -> None:
+        """Write the mask (1, S, S), in [0, 1] or bool, at the picture's size."""
+        self._job(path, "", lambda: _spread(mask, path, fit))
+
+    def _job(self, path: Path, suffix: str, work: Callable[[], Image.Image]) -> None:
+        target = self.out / f"{self.stems[path]}{suffix}.png"
+        self.jobs.append(self.pool.submit(lambda: _write(work(), target)))
+
+    def finish(self, sheet: Sheet) -> Done:
+        """Wait for the files, then write the sheet. Raises UserError when nothing could be read."""
+        self.done.written = [job.result() for job in self.jobs]
+        if not self.done.written:
+            raise UserError(f"None of the pictures could be read: {_listed(self.done)}.")
+        self.done.sheet = _write(draw(sheet), self.out / "sheet.png")
+        return self.done
+
+
+def _spread(mask: Tensor, path: Path, fit: str) -> Image.Image:
+    """The mask (1, S, S) at the picture's full size, black outside its square; a bool mask stays black and white."""
+    width, height = decode(path, least=len(mask[0])).size
+    left, top, right, bottom = (int(side) for side in square_box(width, height, fit))
+    large = to_image(mask).resize((right - left, bottom - top), Image.Resampling.BILINEAR)
+    if mask.dtype == torch.bool:
+        large = large.point(lambda level: 255 * (level >= 128))
+    whole = Image.new("L", (width, height))
+    whole.paste(large, (left, top))
+    return whole
+
+
+def _listed(done: Done) -> str:
+    return "; ".join(f"{path.name}: {why}" for path, why in done.broken[:5]) + ("; ..." if len(done.broken) > 5 else "")
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f'The folder "{folder}" cannot be made ({error.strerror}): choose another with -o.') from error
+    if not os.access(folder, os.W_OK):
+        raise UserError(f'Nothing can be written to the folder "{folder}": choose another with -o.')
+
+
+def _write(picture: Image.Image, path: Path) -> Path:
+    """Write a PNG under a temporary name, then rename it: no half pictures."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        picture.save(part, format=Image.registered_extensions().get(path.suffix.lower(), "PNG"))
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise UserError(f'"{path}" cannot be written ({error.strerror or error}).') from error
+    return path
