@@ -158,7 +158,7 @@ class Face:
 
 def draw(face: Face, size: int) -> NDArray[np.uint8]:
     """-> (3, size, size)"""
-    rgba = _pixels(_picture(face, _head(face.head) + "".join(face.layers().values()), face.background), size)
+    rgba = pixels(_picture(face, _head(face.head) + "".join(face.layers().values()), face.background), size)
     return np.ascontiguousarray(rgba[..., :3].transpose(2, 0, 1))
 
 
@@ -166,9 +166,9 @@ def draw_mask(face: Face, part: str, size: int) -> NDArray[np.bool_]:
     """-> (size, size): the pixels where `part` (glasses, beard or smile) is seen. The layer is drawn alone, less what lies over it."""
     layers = face.layers()
     above = list(layers)[list(layers).index(part) + 1:]
-    alpha = _pixels(_picture(face, layers[part]), size)[..., 3] / 255
+    alpha = pixels(_picture(face, layers[part]), size)[..., 3] / 255
     if above:
-        alpha = alpha * (1 - _pixels(_picture(face, "".join(layers[name] for name in above)), size)[..., 3] / 255)
+        alpha = alpha * (1 - pixels(_picture(face, "".join(layers[name] for name in above)), size)[..., 3] / 255)
     return alpha >= VISIBLE
 
 
@@ -200,7 +200,8 @@ def _picture(face: Face, content: str, background: str | None = None) -> str:
             f'<g transform="translate({140 + face.x:.3f} {140 + face.y:.3f}) scale({s:.4f}) translate(-140 -118)">{content}</g></svg>')
 
 
-def _pixels(svg: str, size: int) -> NDArray[np.uint8]:
+def pixels(svg: str, size: int) -> NDArray[np.uint8]:
+    """-> (size, size, 4): red, green, blue, alpha"""
     import resvg_py
     png = resvg_py.svg_to_bytes(svg_string=svg, width=size, height=size, skip_system_fonts=True)
     return np.asarray(Image.open(io.BytesIO(png)).convert("RGBA"))
