@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -11,7 +12,19 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from unweave.runs import Run
-    from unweave.train import Tick
+
+
+@dataclass(frozen=True)
+class Tick:
+    """What `on_progress` hears after each step. total: steps of the whole run, None until known. losses: raw terms, "phase/term"."""
+
+    step: int
+    total: int | None
+    images: int
+    images_per_second: float
+    seconds_left: float
+    losses: dict[str, float]
+    score: float | None = None
 
 
 class Log:
@@ -60,6 +73,12 @@ class Log:
         """Writes what TensorBoard still holds."""
         if self.board:
             self.board.close()
+
+
+def shows(step: int) -> bool:
+    """Steps with a sample sheet beside those of the snapshots: soon at first, then ever rarer."""
+    hundreds = step // 100 if step % 100 == 0 else 0
+    return step in (20, 50) or (hundreds > 0 and hundreds & (hundreds - 1) == 0)
 
 
 def duration(seconds: float) -> str:

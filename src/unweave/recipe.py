@@ -23,13 +23,13 @@ from unweave.data import load as open_data
 from unweave.data.dataset import Dataset
 from unweave.data.feed import Feed, match, to_float
 from unweave.errors import UserError, did_you_mean
-from unweave.logs import Live
+from unweave.logs import Live, Tick
 from unweave.machine import place
 from unweave.method import Batch, Method
 from unweave.methods import get
 from unweave.pictures import Sheet
 from unweave.runs import Run
-from unweave.train import Settings, Tick
+from unweave.train import Settings
 from unweave.train import train as run_phases
 
 VALIDATION = 256  # held-out pictures of each set that choose the best snapshot

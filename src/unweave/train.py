@@ -22,7 +22,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from unweave.errors import UserError
-from unweave.logs import Log
+from unweave.logs import Log, Tick, shows
 from unweave.machine import Place, memory, pick_precision, place, signals
 from unweave.method import Batch, Group, Method, Phase, Progress
 from unweave.pictures import Sheet, draw
@@ -59,19 +59,6 @@ class Settings:
             number = getattr(self, name)
             if number is not None and not number > 0:
                 raise UserError(f"{name} must be more than 0, not {number}.")
-
-
-@dataclass(frozen=True)
-class Tick:
-    """What `on_progress` hears after each step. total: steps of the whole run, None until known. losses: raw terms, "phase/term"."""
-
-    step: int
-    total: int | None
-    images: int
-    images_per_second: float
-    seconds_left: float
-    losses: dict[str, float]
-    score: float | None = None
 
 
 @dataclass(frozen=True)
@@ -270,12 +257,6 @@ def _marks(total: int, snapshots: int) -> set[int]:
     return {round(total * (i + 1) / snapshots) for i in range(snapshots)}
 
 
-def _shows(step: int) -> bool:
-    """Steps with a sample sheet beside those of the snapshots: soon at first, then ever rarer."""
-    hundreds = step // 100 if step % 100 == 0 else 0
-    return step in (20, 50) or (hundreds > 0 and hundreds & (hundreds - 1) == 0)
-
-
 def train(
     method: Method,
     feed: Callable[[int], Batch],
@@ -304,8 +285,8 @@ def train(
         best = facts["best"]
     log = Log(run, job.step) if here.rank == 0 else None
     score = score if log else None
-    clock, begun, pace, saved, stop = time.monotonic() - job.seconds, job.step, 0.0, time.monotonic(), False
-    elapsed = job.seconds
+    clock, saved = time.monotonic() - job.seconds, time.monotonic()
+    begun, before, pace, stop = job.step, job.seconds, 0.0, False
 
     def figures() -> dict[str, float]:
         torch.manual_seed(_seed(settings.seed, -1))  # the next step seeds its own
@@ -341,16 +322,18 @@ def train(
             log.add(logged)
             if last or job.step % log.every(job.total) == 0:
                 rates = {name: optimiser.param_groups[0]["lr"] for name, optimiser in job.optimisers.items()}
-                waiting = job.waited / max(1e-9, time.monotonic() - clock - elapsed)
+                waiting = job.waited / max(1e-9, time.monotonic() - clock - before)
                 log.write(job.step, job.images, job.seconds, job.per_step / pace, waiting, rates)
-            if preview and (snapshot or _shows(job.step)):
+            if preview and (snapshot or shows(job.step)):
                 with torch.no_grad():
                     run.write_sample(job.images, draw(preview(job.settled())))
             if snapshot:
                 found = figures()
-                better = not found or best is None or found["score"] > best
-                if better and not math.isnan(found.get("score", 0.0)):
-                    best = found.get("score")
+                number = found.get("score", 0.0)
+                number = -math.inf if math.isnan(number) else number
+                better = not found or best is None or number > best
+                if better:
+                    best = number if found else None
                     run.write_weights("weights", job.settled())
                 log.snapshot(job.step, job.images, found, better)
             if snapshot or last or stop or time.monotonic() - saved > settings.save_seconds:
@@ -358,7 +341,7 @@ def train(
                 saved = time.monotonic()
             if on_progress:
                 left = (60 * (settings.minutes or 0) - job.seconds) if job.total is None else (job.total - job.step) * (
-                    (time.monotonic() - clock - elapsed) / (job.step - begun)
+                    (time.monotonic() - clock - before) / (job.step - begun)
                 )
                 on_progress(Tick(job.step, job.total, job.images, job.per_step / pace, max(0.0, left), logged, best))
     if log:
