@@ -44,6 +44,7 @@ class Dataset(ABC):
     `offers` says what each column of a batch is. Columns of one stream belong together (a picture and its attributes); different streams
     (sets a and b) are shuffled independently."""
     spec: str                               # as the user would write it
+    source: Any                             # what `unweave.data.load` made it from: a spec without its split, Folders or a Table
     split: str                              # train, val or test
     size: int                               # side of the pictures, pixels
     key: str                                # a hash of everything that determines the content
@@ -52,12 +53,18 @@ class Dataset(ABC):
     streams: dict[str, tuple[str, ...]]     # columns by stream
     names: tuple[str, ...] = ()             # of the attributes or factors, where there are any
     truth: Any = None                       # Truth of two sets, or the set's own kind; None for pictures of which nothing is known
+    seed: int = 0                           # of a built-in set
     flip: bool = False                      # whether batches mirror half of the pictures
     notes: tuple[str, ...] = ()             # what a user should know before training on it: skipped files, near-empty sets
 
     @abstractmethod
     def take(self, name: str, indices: Indices) -> Tensor:
         """Samples of column `name`: pictures as uint8 (N, 3, S, S), anything else as float32."""
+
+    def sibling(self, split: str) -> "Dataset":
+        """Another split of the same set, with all of its pictures."""
+        from unweave.data import load
+        return load(self.source, self.size, split, self.seed)
 
     def known(self, name: str, indices: Indices) -> list[dict[str, Any]]:
         """What is known of each picture of a built-in set, for a table: for evaluation and for `unweave data`."""

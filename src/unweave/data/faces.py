@@ -45,7 +45,7 @@ class Faces(Dataset):
         n = COUNTS[split] if n is None else n
         self.cast = Cast(parts, split, seed)
         self.spec = "faces" + (":" + ",".join(parts) if parts else "")
-        self.split, self.size, self.n = split, size, n
+        self.source, self.split, self.size, self.seed, self.n = self.spec, split, size, seed, n
         self.key = "faces-" + cache.key(spec=self.spec, split=split, size=size, seed=seed, n=n, version=VERSION)
         if parts:
             self.streams = {"a": ("a",), "b": ("b",)}

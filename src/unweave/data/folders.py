@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from unweave.data import SPLITS, Folders, cache
+from unweave.data import SPLITS, Folders, Table, cache
 from unweave.data.dataset import Dataset, Indices
 from unweave.data.files import truth_beside
 from unweave.data.photo import decode, square, square_box
@@ -133,14 +133,15 @@ class FileSet(Dataset):
     `broken`: files that could not be read, and why; they are skipped. `notes`: counts, sizes and warnings, a line each."""
 
     def __init__(
-        self, spec: str, listings: dict[str, Listing], *, size: int, split: str, group: str | None, fit: str, flip: bool, n: int | None,
+        self, source: Folders | Table, spec: str, listings: dict[str, Listing], *, size: int, split: str, n: int | None = None,
     ):
-        self.spec, self.split, self.size, self.fit, self.flip = spec, split, size, fit, flip and split == "train"
-        self._pictures = {stream: Pictures(listing, size, fit) for stream, listing in listings.items()}
+        self.source, self.spec, self.split, self.size, self.fit = source, spec, split, size, source.fit
+        self.flip = source.flip and split == "train"
+        self._pictures = {stream: Pictures(listing, size, self.fit) for stream, listing in listings.items()}
         self.rows: dict[str, NDArray[np.int64]] = {}
         self.broken: list[tuple[Path, str]] = []
         notes: list[str] = []
-        for (stream, pictures), of_split in zip(self._pictures.items(), splits([one.names for one in listings.values()], group)):
+        for (stream, pictures), of_split in zip(self._pictures.items(), splits([one.names for one in listings.values()], source.group)):
             names = pictures.listing.names
             self.broken += [(pictures.listing.root / name, error) for name, error in zip(names, pictures.errors) if error is not None]
             good = [row for row, error in enumerate(pictures.errors) if error is None]
@@ -178,8 +179,7 @@ class TwoFolders(FileSet):
         if Path(folders.a).expanduser().resolve() == Path(folders.b).expanduser().resolve():
             raise UserError(f"sets a and b are the same folder ({folders.a}); give one with the part and one without.")
         listings = {"a": list_pictures(folders.a), "b": list_pictures(folders.b)}
-        super().__init__(f"{folders.a} and {folders.b}", listings, size=size, split=split, group=folders.group, fit=folders.fit,
-                         flip=folders.flip, n=n)
+        super().__init__(folders, f"{folders.a} and {folders.b}", listings, size=size, split=split, n=n)
         self.truth = truth_beside(self, listings["a"].root, listings["b"].root)
 
 

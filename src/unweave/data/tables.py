@@ -91,8 +91,8 @@ def load_table(table: Table, *, size: int, split: str, n: int | None = None) -> 
             low, high = np.nanmin(values), np.nanmax(values)
             wanted = f"below {below:g}" if stream == "a" else f"above {above:g}"
             raise UserError(f'no picture has "{table.part}" {wanted} (it runs from {low:g} to {high:g}); choose other limits.')
-    out = FileSet(f"{table.images} by {table.part}", {stream: Listing(listing.root, names) for stream, names in sets.items()},
-                  size=size, split=split, group=table.group, fit=table.fit, flip=table.flip, n=n)
+    listings = {stream: Listing(listing.root, names) for stream, names in sets.items()}
+    out = FileSet(table, f"{table.images} by {table.part}", listings, size=size, split=split, n=n)
     out.notes += note
     return out
 
@@ -105,8 +105,8 @@ class TableSet(FileSet):
         complete = {name: row for name, row in rows.items() if not np.isnan(attributes.values[row]).any()}
         if not complete:
             raise UserError(f"every row of {table.attributes} lacks a value; fill the gaps or drop the columns that have them.")
-        super().__init__(f"{table.images} with {table.attributes}", {"image": Listing(listing.root, tuple(complete))},
-                         size=size, split=split, group=table.group, fit=table.fit, flip=table.flip, n=n)
+        spec = f"{table.images} with {table.attributes}"
+        super().__init__(table, spec, {"image": Listing(listing.root, tuple(complete))}, size=size, split=split, n=n)
         self.names = attributes.columns
         values = attributes.values[[complete[self.name("image", i)] for i in range(self.lengths["image"])]]
         self.attributes = torch.from_numpy(values.astype(np.float32))
