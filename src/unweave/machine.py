@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+import torch.distributed as dist
 
 from unweave.errors import UserError
 
@@ -84,3 +87,15 @@ def memory(batch: int) -> Iterator[None]:
             raise
         smaller = f"--batch {batch // 2}" if batch > 1 else "a smaller --size"
         raise UserError(f"There is not enough memory for batches of {batch}: try {smaller}.") from error
+
+
+def leave(code: int) -> None:
+    """Ends this process if it is one of several; call it last. An ordinary exit lets gloo's threads abort now and then."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return
+    if code == 0:
+        dist.barrier()
+        dist.destroy_process_group()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

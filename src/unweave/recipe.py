@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import inspect
+import logging
 import platform
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -34,6 +35,8 @@ from unweave.train import train as run_phases
 
 VALIDATION = 256  # held-out pictures of each set that choose the best snapshot
 SHOWN = 6  # held-out pictures of each set on a sheet
+
+logger = logging.getLogger("unweave")
 
 Data = str | Folders | Table
 
@@ -104,13 +107,14 @@ def train(
     if isinstance(data, Dataset):
         if size not in (None, data.size):
             raise UserError(f"The data is open at {data.size} px and cannot be trained at {size}: leave the size out.")
-        size, data = data.size, _source(data)
+        size = data.size
+    named: Data = data.source if isinstance(data, Dataset) else data
     if images is None and minutes is None:
         images = 200_000
     asked = Settings(images, minutes, batch, seed, device, precision, accumulate, save_seconds, snapshots)
     here = place(device)
     kind, config = get(method), configure(method, preset, overrides, size)
-    about = describe(data)
+    about = describe(named)
     torch.manual_seed(seed)  # the same first weights in every process
     model = kind(config)
     summary = " ".join((inspect.getdoc(inspect.getmodule(kind)) or "").strip().split("\n\n")[0].split())
@@ -126,7 +130,7 @@ def train(
         "versions": versions | {"python": platform.python_version()},
     }
     folder = Path(out) if out is not None else _new_folder(method, about["spec"])
-    material = _Material(model, data, asked)  # before the folder is made: most mistakes show here
+    material = _Material(model, named, asked)  # before the folder is made: most mistakes show here
     if here.rank == 0:
         Run.create(folder, values)
     _wait(here.world)
@@ -171,6 +175,7 @@ class _Material:
         if len(model.judged) == 2 and here.rank == 0:
             from unweave.metrics.judges import set_judge
 
+            logger.info("teaching the judge that chooses the best snapshot (once; kept)")
             self.judge = set_judge(learned)
 
     def score(self, model: Method) -> dict[str, float]:
@@ -199,10 +204,6 @@ def _fixed(held: Dataset, model: Method, count: int, device: torch.device) -> Ba
     count = min(count, *(held.lengths[name] for name in model.needs))
     samples = held.batch(0, count, seed=0)
     return {n: (to_float(s) if held.offers[n].kind == "image" else s).to(device) for n, s in samples.items()}
-
-
-def _source(data: Dataset) -> Data:
-    return getattr(data, "source", data.spec)
 
 
 def _new_folder(method: str, spec: str) -> Path:

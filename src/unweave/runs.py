@@ -190,16 +190,18 @@ class Run:
 
 def _about(path: Path) -> dict[str, Any]:
     """The JSON in a file's metadata. Raises UserError for whatever is not a whole safetensors file of ours."""
-    with path.open("rb") as file:
-        first = file.read(8)
+    try:
+        with path.open("rb") as file:
+            first = file.read(8)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): check its permissions.") from error
     if path.suffix in PICKLES or first[:4] == b"PK\x03\x04" or first[:1] == b"\x80":
         raise UserError(f"{path} looks like a pickle, which can run any code and is never loaded here: give a .safetensors file.")
     try:
         with safe_open(path, "pt") as opened:
             metadata = opened.metadata() or {}
     except SafetensorError as error:
-        length = int.from_bytes(first, "little")
-        if len(first) == 8 and length < 100_000_000 and path.suffix == ".safetensors":
+        if path.suffix == ".safetensors" and int.from_bytes(first, "little") < 100_000_000:  # the length of its header is credible
             raise UserError(f"{path} is cut short or damaged: copy or download it again.") from error
         raise UserError(f"{path} is not a safetensors file.") from error
     try:

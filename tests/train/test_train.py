@@ -104,8 +104,9 @@ def phased(phases_of, config: Config = PLAIN, calls: list | None = None) -> Tiny
     def noted(name: str):
         def loss(batch, progress):
             if calls is not None:
-                modes = {n: getattr(method, n).training for n in ("common", "critic")}
-                calls.append((progress.step, name, {**modes, "bf16": torch.is_autocast_enabled("cpu"), "first": batch["a"][0, 0, 0, 0].item()}))
+                facts = {n: getattr(method, n).training for n in ("common", "critic")}
+                facts |= {"bf16": torch.is_autocast_enabled("cpu"), "first": batch["a"][0, 0, 0, 0].item()}
+                calls.append((progress.step, name, facts))
             return losses[name](batch, progress)
 
         loss.__name__ = f"{name}_loss"
@@ -249,7 +250,8 @@ def test_keeps_the_best_snapshot_and_the_last(tmp_path: Path) -> None:
     kept = {k for k in seen[0] if not k.startswith("critic")}
     for name, at in (("weights", 2), ("last", 3)):
         assert same(load_file(run.path / f"{name}.safetensors"), {k: seen[at][k] for k in kept})
-    assert [(line["images"], line["best"]) for line in run.lines() if "figures" in line] == [(16, True), (32, False), (48, True), (64, False)]
+    found = [(line["images"], line["best"]) for line in run.lines() if "figures" in line]
+    assert found == [(16, True), (32, False), (48, True), (64, False)]
     assert "score: 0.7" in (run.path / "card.md").read_text()
 
 
@@ -352,7 +354,7 @@ def test_disk_full_keeps_the_last_good_state(tmp_path: Path, monkeypatch: pytest
     assert result.step == 20
 
 
-@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("can't allocate memory: you tried")])
+@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("can't allocate memory")])
 def test_out_of_memory_names_a_batch_size(tmp_path: Path, error: Exception) -> None:
     def feed(position: int):
         raise error
