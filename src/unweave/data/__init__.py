@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SPLITS = ("train", "val", "test")
 NAMES = {                                         # the built-in sets: what may follow the colon, and what they show
     "faces": ("glasses | beard | smile, one or two of them", "cartoon faces: two sets that differ in a part, or all attributes in a table"),
-    "rectangles": ("position, rotation", "a rectangle of known height, width and colour (and place, and angle)"),
+    "rectangles": ("position, rotation, levels", "a rectangle of known height, width and colour (and place, and angle)"),
 }
 
 

@@ -23,17 +23,17 @@ from torch import Tensor
 
 from unweave.data import cache
 from unweave.data.cartoon import Face, draw
-from unweave.data.dataset import Dataset, Indices
+from unweave.data.dataset import Indices
+from unweave.data.drawn import Drawn
 from unweave.data.people import PARTS, Cast, draw_share, give, mask, without
 from unweave.errors import UserError, did_you_mean
 from unweave.method import Need, images
 
 VERSION = 2                                            # of the drawing: raise it whenever a picture changes
 COUNTS = {"train": 6000, "val": 500, "test": 1000}     # pictures of each set
-DRAW_AT_ONCE = 256                                     # so few pictures are drawn when asked for; more are drawn once and kept
 
 
-class Faces(Dataset):
+class Faces(Drawn):
     """`n`: pictures of each set. `seed`: another seed, other faces."""
 
     def __init__(self, parts: tuple[str, ...] = (), *, size: int = 64, split: str = "train", seed: int = 0, n: int | None = None):
@@ -57,23 +57,17 @@ class Faces(Dataset):
             self.offers = {"image": images(size), "attributes": Need("attributes", (len(PARTS),))}
             self.truth = OneSet(self)
         self.lengths = dict.fromkeys(self.offers, n)
-        self._arrays: dict[str, NDArray[np.uint8]] = {}
-        self._attributes: Tensor | None = None
 
     def take(self, name: str, indices: Indices) -> Tensor:
-        indices = np.asarray(indices)
         if name == "attributes":
-            return self._all_attributes()[torch.from_numpy(indices.astype(np.int64))]
-        few = len(indices) <= DRAW_AT_ONCE and name not in self._arrays and not (cache.folder() / self.key / f"{name}.npy").exists()
-        if few:
-            return stack([draw(self.face(name, i), self.size) for i in indices])
-        return torch.from_numpy(self._array(name)[indices])
+            return self._attributes[torch.as_tensor(np.asarray(indices, dtype=np.int64))]
+        return super().take(name, indices)
 
-    def batch(self, start: int, count: int, seed: int) -> dict[str, Tensor]:
-        for column, need in self.offers.items():                   # a training reads all of it, so draw all of it at once
-            if need.kind == "image":
-                self._array(column)
-        return super().batch(start, count, seed)
+    def draw(self, name: str, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        return np.stack([draw(self.face(name, int(i)), self.size) for i in indices])
+
+    def draw_all(self, name: str, path: Path) -> None:
+        _draw_all(path, self.cast, name, self.n)
 
     def known(self, name: str, indices: Indices) -> list[dict[str, Any]]:
         faces = [self.face(name, int(i)) for i in indices]
@@ -86,17 +80,10 @@ class Faces(Dataset):
             raise IndexError(f"there is no picture {index} among {self.n}")
         return self.cast.face(name, int(index) % self.n)
 
-    def _array(self, name: str) -> NDArray[np.uint8]:
-        if name not in self._arrays:
-            shape = (self.n, 3, self.size, self.size)
-            self._arrays[name], _ = cache.array(self.key, name, shape, lambda path: _draw_all(path, self.cast, name, self.n), "faces")
-        return self._arrays[name]
-
-    def _all_attributes(self) -> Tensor:
-        if self._attributes is None:
-            faces = (self.face("image", i) for i in range(self.n))
-            self._attributes = torch.tensor([[f.has_glasses, f.has_beard, f.smile] for f in faces], dtype=torch.float32)
-        return self._attributes
+    @cached_property
+    def _attributes(self) -> Tensor:
+        faces = (self.face("image", i) for i in range(self.n))
+        return torch.tensor([[f.has_glasses, f.has_beard, f.smile] for f in faces], dtype=torch.float32)
 
 
 class TwoSets:
