@@ -20,7 +20,7 @@ __version__ = "0.1.0"
 
 # The public API: each name, and where it lives.
 PUBLIC = {
-    "load": "unweave.edits:load",
+    "load": "unweave.models:load",
     "image": "unweave.edits:image",
     "save": "unweave.edits:save",
     "data": "unweave.data:load",
@@ -40,12 +40,12 @@ if TYPE_CHECKING:
     from unweave.codes import Codes as Codes
     from unweave.data import Folders as Folders
     from unweave.data import Table as Table
-    from unweave.data import load as data
+    from unweave.data import load as data  # noqa: F401
     from unweave.edits import image as image
-    from unweave.edits import load as load
     from unweave.edits import save as save
     from unweave.errors import UserError as UserError
     from unweave.evaluate import evaluate as evaluate
+    from unweave.models import load as load
     from unweave.pictures import Sheet as Sheet
     from unweave.pictures import draw as draw
     from unweave.recipe import resume as resume

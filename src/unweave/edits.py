@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from unweave import methods, runs, verbs
+from unweave import verbs
 from unweave.data.folders import list_pictures
 from unweave.data.photo import Photo, decode, square_box
 from unweave.errors import UserError
@@ -43,14 +43,6 @@ class Done:
         return self.written[0] if len(self.written) == 1 else self.written[0].parent
 
 
-def load(name: str | Path, device: str | torch.device = "cpu") -> Method:
-    """A trained model, ready for edits: the name of a shipped one, a run folder, a weights file, or OWNER/NAME on the Hugging Face hub.
-
-    Raises UserError when there is none of that name, and for a file that is damaged or not a model.
-    """
-    return runs.load(name, methods.get, device)
-
-
 def image(path: str | Path, size: int = 64, fit: str = "crop") -> Tensor:
     """A picture file as models read it: (1, 3, size, size) in [-1, 1].
 
@@ -62,7 +54,7 @@ def image(path: str | Path, size: int = 64, fit: str = "crop") -> Tensor:
 def save(picture: Tensor, path: str | Path) -> Path:
     """Write one picture, (3, H, W) or (1, 3, H, W) in [-1, 1], or a mask, (1, H, W) or (1, 1, H, W) in [0, 1]; -> the path."""
     one = picture[0] if picture.dim() == 4 and len(picture) == 1 else picture
-    return _write(to_image(one), Path(path))
+    return save_image(to_image(one), Path(path))
 
 
 # -- the edits -----------------------------------------------------------------------------------------------------------------
@@ -143,10 +135,10 @@ def interpolate(
     base = None if onto is None else image(onto, model.size, fit).to(_device(model))
     frames = verbs.interpolate(model, start, end, code, steps, base)
     stem = (onto or first).stem
-    _make(out)
-    done.written = [_write(to_image(frame), out / f"{stem}-{i}.png") for i, frame in enumerate(frames)]
+    folder(out)
+    done.written = [save_image(to_image(frame), out / f"{stem}-{i}.png") for i, frame in enumerate(frames)]
     ends = [base[0] if base is not None else start[0], *frames, end[0]]
-    done.sheet = _write(
+    done.sheet = save_image(
         draw(strip(ends, ["picture", *[f"{i / (steps - 1):.2f}" for i in range(steps)], second.stem])), out / f"{stem}-strip.png"
     )
     return done
@@ -213,7 +205,7 @@ class _Writer:
         own = {path.resolve() for path in sources}
         if any((out / f"{stem}.png").resolve() in own for stem in self.stems.values()):
             raise UserError(f'The results would overwrite the pictures themselves: choose another folder than "{out}" with -o.')
-        _make(out)
+        folder(out)
 
     def __enter__(self) -> _Writer:
         return self
@@ -232,14 +224,14 @@ class _Writer:
 
     def _job(self, path: Path, suffix: str, work: Callable[[], Image.Image]) -> None:
         target = self.out / f"{self.stems[path]}{suffix}.png"
-        self.jobs.append(self.pool.submit(lambda: _write(work(), target)))
+        self.jobs.append(self.pool.submit(lambda: save_image(work(), target)))
 
     def finish(self, sheet: Sheet) -> Done:
         """Wait for the files, then write the sheet. Raises UserError when nothing could be read."""
         self.done.written = [job.result() for job in self.jobs]
         if not self.done.written:
             raise UserError(f"None of the pictures could be read: {_listed(self.done)}.")
-        self.done.sheet = _write(draw(sheet), self.out / "sheet.png")
+        self.done.sheet = save_image(draw(sheet), self.out / "sheet.png")
         return self.done
 
 
@@ -259,16 +251,18 @@ def _listed(done: Done) -> str:
     return "; ".join(f"{path.name}: {why}" for path, why in done.broken[:5]) + ("; ..." if len(done.broken) > 5 else "")
 
 
-def _make(folder: Path) -> None:
+def folder(path: Path) -> Path:
+    """Make a folder for results, if need be. Raises UserError when that or writing to it is not possible."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f'The folder "{folder}" cannot be made ({error.strerror}): choose another with -o.') from error
-    if not os.access(folder, os.W_OK):
-        raise UserError(f'Nothing can be written to the folder "{folder}": choose another with -o.')
+        raise UserError(f'The folder "{path}" cannot be made ({error.strerror}): choose another with -o.') from error
+    if not os.access(path, os.W_OK):
+        raise UserError(f'Nothing can be written to the folder "{path}": choose another with -o.')
+    return path
 
 
-def _write(picture: Image.Image, path: Path) -> Path:
+def save_image(picture: Image.Image, path: Path) -> Path:
     """Write a PNG under a temporary name, then rename it: no half pictures."""
     part = path.with_name(f".{path.name}.part")
     try:

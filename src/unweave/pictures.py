@@ -82,6 +82,19 @@ def draw(sheet: Sheet, scale: int | None = None) -> Image.Image:
     return paper
 
 
+def column(titled: Sequence[tuple[str, Image.Image]]) -> Image.Image:
+    """Pictures (drawn sheets) one below the other, each under its title."""
+    font = ImageFont.load_default(size=16)
+    head = 34
+    paper = Image.new("RGB", (max(picture.width for _, picture in titled), sum(picture.height + head for _, picture in titled)), PAPER)
+    pen, y = ImageDraw.Draw(paper), 0
+    for title, picture in titled:
+        pen.text((GAP, y + head - 8), _fitting(title, paper.width - 2 * GAP, font), INK, font, anchor="ls")
+        paper.paste(picture, (0, y + head))
+        y += head + picture.height
+    return paper
+
+
 def _fitting(text: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
     """The text, shortened with an ellipsis until it is at most `width` pixels wide."""
     if font.getlength(text) <= width:

@@ -6,6 +6,7 @@ Nothing heavy is imported before the command is known, so that `unweave --help` 
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -60,7 +61,24 @@ class UsageError(UserError):
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run one command and exit: 0 all done, 1 not all could be done, 2 the command line is not understood."""
-    sys.exit(run(list(sys.argv[1:] if argv is None else argv)))
+    status = run(list(sys.argv[1:] if argv is None else argv))
+    if "torch" in sys.modules:
+        from unweave import machine
+
+        machine.leave(status)  # the processes of a torchrun end together
+    sys.exit(status)
+
+
+def say(text: str) -> None:
+    """A remark for people, on standard error: standard output is for results. Of several processes, the first speaks."""
+    if os.environ.get("RANK", "0") == "0":
+        print(text, file=sys.stderr, flush=True)
+
+
+def result(path: object) -> None:
+    """The path to look at, last on standard output."""
+    if os.environ.get("RANK", "0") == "0":
+        print(path, flush=True)
 
 
 def run(words: list[str]) -> int:
@@ -102,6 +120,8 @@ def _dispatch(words: list[str]) -> int:
     name, rest = words[0], words[1:]
     if name not in COMMANDS:
         raise UsageError(f'There is no command "{name}": {did_you_mean(name, COMMANDS)}.')
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("unweave").setLevel(logging.INFO if os.environ.get("RANK", "0") == "0" else logging.WARNING)
     module, _, function = COMMANDS[name][0].partition(":")
     command: Callable[[list[str]], int] = getattr(importlib.import_module(_home(module)), function)
     return command(rest)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional
 
-from unweave.cli import UsageError
+from unweave.cli import UsageError, result, say
 from unweave.cli.parsing import option, parse, words
 
 if TYPE_CHECKING:
@@ -127,7 +126,7 @@ def interpolate(argv: list[str]) -> int:
     first, second, *rest = (_one(name) for name in (wish.first, wish.second, wish.onto) if name is not None)
     model = _model(wish.model, wish.device)
     done = edits.interpolate(model, first, second, wish.code, Path(wish.out), wish.steps, rest[0] if rest else None, wish.fit)
-    print(done.sheet)
+    result(done.sheet)
     return 0
 
 
@@ -157,9 +156,9 @@ def _chain(argv: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
 
 
 def _model(name: str, device: str) -> Method:
-    from unweave import edits, machine
+    from unweave import machine, models
 
-    return edits.load(name, machine.place(device).device)
+    return models.load(name, machine.place(device).device)
 
 
 def _some(images: list[str]) -> list[str]:
@@ -188,10 +187,10 @@ def _fraction(text: str) -> None:
 def _report(done: Done) -> int:
     """Say what was written and what could not be read; -> the exit status."""
     for path, why in done.broken:
-        print(f"skipped {path}: {why}", file=sys.stderr)
+        say(f"skipped {path}: {why}")
     if done.broken:
-        print(f"{len(done.written)} written, {len(done.broken)} skipped.", file=sys.stderr)
+        say(f"{len(done.written)} written, {len(done.broken)} skipped.")
     if done.sheet:
-        print(f"overview: {done.sheet}")
-    print(done.result)
+        say(f"overview: {done.sheet}")
+    result(done.result)
     return 1 if done.broken else 0

@@ -14,6 +14,7 @@ from typing import Annotated
 
 from tyro.conf import Positional
 
+from unweave.cli import UsageError, result
 from unweave.cli.parsing import count, option, parse, words
 
 # What an extra of the package brings, and what for.
@@ -43,7 +44,6 @@ class Nothing:
 
 def data(argv: list[str]) -> int:
     """unweave data SPEC -o DIR [-n N] [--size S] [--seed S]"""
-    from unweave.cli import UsageError
     from unweave.data import NAMES, load
 
     wish = parse(Write, argv, "data")
@@ -55,21 +55,18 @@ def data(argv: list[str]) -> int:
         raise UsageError("--out DIR is missing: a new folder to write the pictures into.")
     from unweave.data.files import write
 
-    print(write(load(wish.spec, wish.size, seed=wish.seed, n=None if wish.n is None else count(wish.n, "-n")), wish.out))
+    result(write(load(wish.spec, wish.size, seed=wish.seed, n=None if wish.n is None else count(wish.n, "-n")), wish.out))
     return 0
 
 
 def models(argv: list[str]) -> int:
     """unweave models"""
     parse(Nothing, argv, "models")
-    from unweave import runs
+    from unweave.models import card, shipped
 
-    for name in runs.names():
-        card = runs.MODELS / f"{name}.md"
-        print(f"{name}  ({(runs.MODELS / f'{name}.safetensors').stat().st_size / 1e6:.1f} MB)\n")
-        if card.exists():
-            print(_indented(card.read_text(encoding="utf-8").strip()) + "\n")
-    if not runs.names():
+    for name, path in shipped().items():
+        print(f"{name}  ({path.stat().st_size / 1e6:.1f} MB)\n{_indented(card(name).strip())}\n")
+    if not shipped():
         print("No models ship with this version; unweave train makes one.")
     print("A model is also a run folder, a weights file (.safetensors), or OWNER/NAME on the Hugging Face hub.")
     return 0

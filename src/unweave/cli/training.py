@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 from tyro.conf import Positional
 
-from unweave.cli import UsageError, configs
+from unweave.cli import UsageError, configs, result, say
 from unweave.cli.parsing import Flag, count, option, parse, words
 from unweave.errors import did_you_mean
 
@@ -116,8 +115,8 @@ def resume(argv: list[str]) -> int:
     run = Run(wish.run)
     images = None if wish.images is None else count(wish.images, "--images")
     if run.finished and images is None:
-        print(f"This run has finished: it has read all of its {run.images:,} images; --images N lets it read more.", file=sys.stderr)
-        print(run.path)
+        say(f"This run has finished: it has read all of its {run.images:,} images; --images N lets it read more.")
+        result(run.path)
         return 0
     return _ended(recipe.resume(run, images))
 
@@ -219,19 +218,19 @@ def _train(method: str, wish: Any) -> int:
 def _ended(run: Run) -> int:
     """Say how the training ended; -> the exit status."""
     if run.finished:
-        print(run.path)
+        result(run.path)
         return 0
-    print(f"Stopped after {run.images:,} images, and saved. Go on with: unweave resume {run.path}", file=sys.stderr)
-    print(run.path)
+    say(f"Stopped after {run.images:,} images, and saved. Go on with: unweave resume {run.path}")
+    result(run.path)
     return 1
 
 
 def _announce(learned: Dataset) -> None:
     """How much there is to learn from, and what is wrong with it."""
     counts = ", ".join(f"{number:,} of {name}" for name, number in learned.lengths.items() if learned.offers[name].kind == "image")
-    print(f"{learned.spec}: {counts} to learn from.", file=sys.stderr)
+    say(f"{learned.spec}: {counts} to learn from.")
     for note in learned.notes:
-        print(f"  {note}", file=sys.stderr)
+        say(f"  {note}")
 
 
 def _dry(method: str, wish: Any) -> int:
@@ -271,7 +270,7 @@ def _dry(method: str, wish: Any) -> int:
     steps = job.total or round(60 * (wish.minutes or 0) / seconds)
     speed = f"{job.per_step / seconds:.0f} images/s on {here.device}"
     print(f"{steps:,} steps of {job.per_step} images at {speed}: about {duration(steps * seconds)}")
-    print(wish.out or Path("runs"))
+    result(wish.out or Path("runs"))
     return 0
 
 
