@@ -8,6 +8,8 @@
 Factors run from 0 to 1 and are independent. Colour is always one of ten, an ordered palette.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
