@@ -7,6 +7,7 @@ two pixels thick, about half with tinted lenses, partly under the hair. Heads ar
 The folder has the layout of `unweave data`: train on a/ and b/, and `unweave evaluate RUN --data.a OUT/a --data.b OUT/b` finds the truth
 beside them. 2,500 + 2,500 take about four minutes.
 """
+
 import argparse
 import colorsys
 import copy
@@ -27,36 +28,39 @@ from unweave.data.cartoon import SCALE, VISIBLE, pixels
 from unweave.data.files import save, write_table
 
 CANVAS = 762
-CENTRE = (335, 385)                   # of the head
+CENTRE = (335, 385)  # of the head
 ZOOM = 1.2
 SHIFT = CANVAS * 10 / 64
-PLACE = "translate(133.5 332.3)"      # of the glasses on the canvas
+PLACE = "translate(133.5 332.3)"  # of the glasses on the canvas
 
 
 @dataclass(frozen=True)
 class Glasses:
-    kind: str           # one of the art's five
+    kind: str  # one of the art's five
     colour: str
-    thicker: float      # units of the canvas, added to the frame: 10 are one pixel of 64
+    thicker: float  # units of the canvas, added to the frame: 10 are one pixel of 64
     tint: str
-    opacity: float      # of the lenses, 0 for clear ones
+    opacity: float  # of the lenses, 0 for clear ones
 
     def svg(self) -> str:
         frame = frames()[self.kind]
-        outer = re.split("(?<=.)[mM]", frame)[0]                                                   # without the holes of the lenses
-        larger = "translate(185 95) scale(1.6) translate(-185 -95)" if self.kind == "variant03" else ""    # it is smaller than the eyes
-        return (f'<g transform="{PLACE} {larger}"><path d="{outer}" fill="{self.tint}" fill-opacity="{self.opacity:.3f}"/>'
-                f'<path d="{frame}" fill="{self.colour}" fill-rule="evenodd" '
-                f'stroke="{self.colour}" stroke-width="{self.thicker:.2f}"/></g>')
+        outer = re.split("(?<=.)[mM]", frame)[0]  # without the holes of the lenses
+        larger = "translate(185 95) scale(1.6) translate(-185 -95)" if self.kind == "variant03" else ""  # it is smaller than the eyes
+        return (
+            f'<g transform="{PLACE} {larger}"><path d="{outer}" fill="{self.tint}" fill-opacity="{self.opacity:.3f}"/>'
+            f'<path d="{frame}" fill="{self.colour}" fill-rule="evenodd" '
+            f'stroke="{self.colour}" stroke-width="{self.thicker:.2f}"/></g>'
+        )
 
     @property
     def tinted(self) -> bool:
-        return self.opacity > 0 or self.kind == "variant01"                                       # which is drawn solid
+        return self.opacity > 0 or self.kind == "variant01"  # which is drawn solid
 
 
 @dataclass(frozen=True)
 class Face:
     """`x`, `y`: shift in units of the canvas."""
+
     name: str
     skin: str
     hair: str
@@ -89,16 +93,19 @@ def style(layer: str) -> Style:
 
 def layer(name: str, options: dict[str, Any]) -> str:
     svg = Avatar(style(name), options).to_string()
-    return svg[svg.index("</metadata>") + len("</metadata>"):svg.rindex("</svg>")]
+    return svg[svg.index("</metadata>") + len("</metadata>") : svg.rindex("</svg>")]
 
 
 def picture(face: Face, content: str, background: bool, size: int) -> NDArray[np.uint8]:
     """-> (size, size, 4)"""
     middle = CANVAS / 2
     ground = f'<rect width="{CANVAS}" height="{CANVAS}" fill="{face.background}"/>' if background else ""
-    return pixels(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {CANVAS} {CANVAS}" fill="none">{ground}'
-                  f'<g transform="translate({middle + face.x:.2f} {middle + face.y:.2f}) scale({ZOOM * face.scale:.4f}) '
-                  f'translate({-CENTRE[0]} {-CENTRE[1]})">{content}</g></svg>', size)
+    return pixels(
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {CANVAS} {CANVAS}" fill="none">{ground}'
+        f'<g transform="translate({middle + face.x:.2f} {middle + face.y:.2f}) scale({ZOOM * face.scale:.4f}) '
+        f'translate({-CENTRE[0]} {-CENTRE[1]})">{content}</g></svg>',
+        size,
+    )
 
 
 def draw(face: Face, glasses: Glasses | None, size: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
@@ -119,19 +126,23 @@ def hsv(h: float, s: float, v: float) -> str:
 
 
 def random_face(rng: np.random.Generator, name: str) -> Face:
-    skin = hsv(.065 + .025 * rng.random(), rng.uniform(.28, .75), rng.uniform(.4, .97))
-    hair = hsv(rng.random(), rng.uniform(.1, .8), rng.uniform(.1, .9))
+    skin = hsv(0.065 + 0.025 * rng.random(), rng.uniform(0.28, 0.75), rng.uniform(0.4, 0.97))
+    hair = hsv(rng.random(), rng.uniform(0.1, 0.8), rng.uniform(0.1, 0.9))
     x, y = rng.uniform(-SHIFT, SHIFT, 2)
-    background = hsv(rng.random(), rng.uniform(.1, .5), rng.uniform(.65, 1))
+    background = hsv(rng.random(), rng.uniform(0.1, 0.5), rng.uniform(0.65, 1))
     return Face(name, skin, hair, background, float(x), float(y), float(rng.uniform(1 - SCALE, 1 + SCALE)))
 
 
 def random_glasses(rng: np.random.Generator) -> Glasses:
-    dark = rng.random() < .3
+    dark = rng.random() < 0.3
     hue = rng.random()
-    colour = hsv(hue, rng.uniform(0, .4), rng.uniform(.05, .2)) if dark else hsv(.15 + .87 * hue, rng.uniform(.7, 1), rng.uniform(.35, .95))
-    tint, opacity = hsv(rng.random(), rng.uniform(.3, 1), rng.uniform(.1, .9)), rng.uniform(.4, .85)
-    return Glasses(f"variant0{rng.integers(1, 6)}", colour, float(rng.uniform(3, 12)), tint, float(opacity) if rng.random() < .4 else 0.0)
+    colour = (
+        hsv(hue, rng.uniform(0, 0.4), rng.uniform(0.05, 0.2))
+        if dark
+        else hsv(0.15 + 0.87 * hue, rng.uniform(0.7, 1), rng.uniform(0.35, 0.95))
+    )
+    tint, opacity = hsv(rng.random(), rng.uniform(0.3, 1), rng.uniform(0.1, 0.9)), rng.uniform(0.4, 0.85)
+    return Glasses(f"variant0{rng.integers(1, 6)}", colour, float(rng.uniform(3, 12)), tint, float(opacity) if rng.random() < 0.4 else 0.0)
 
 
 def main() -> None:
@@ -153,8 +164,10 @@ def main() -> None:
         drawn["wear"], drawn["wear-masks"] = draw(a, glasses, given.size)
         for folder, array in drawn.items():
             save(given.out / folder, [i], torch.from_numpy(np.ascontiguousarray(array))[None])
-        rows += [{"file": f"a/{i:05d}.png", "glasses": 0, "tinted": 0},
-                 {"file": f"b/{i:05d}.png", "glasses": 1, "tinted": int(glasses.tinted)}]
+        rows += [
+            {"file": f"a/{i:05d}.png", "glasses": 0, "tinted": 0},
+            {"file": f"b/{i:05d}.png", "glasses": 1, "tinted": int(glasses.tinted)},
+        ]
     write_table(given.out / "attributes.csv", rows)
     (given.out / "truth.json").write_text(json.dumps({"spec": "adventurer", "part": "glasses", "seed": given.seed}) + "\n")
     print(given.out)

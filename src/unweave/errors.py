@@ -1,4 +1,5 @@
 """Mistakes that a user can put right."""
+
 import difflib
 from collections.abc import Iterable
 

@@ -6,6 +6,7 @@
 
 A loaded set is a `dataset.Dataset`. This module does not import torch until a set is loaded.
 """
+
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from unweave.data.dataset import Dataset
 
 SPLITS = ("train", "val", "test")
-NAMES = {                                         # the built-in sets: what may follow the colon, and what they show
+NAMES = {  # the built-in sets: what may follow the colon, and what they show
     "faces": ("glasses | beard | smile, one or two of them", "cartoon faces: two sets that differ in a part, or all attributes in a table"),
     "rectangles": ("position, rotation, levels", "a rectangle of known height, width and colour (and place, and angle)"),
 }
@@ -27,11 +28,12 @@ class Folders:
 
     Split 80 / 10 / 10 by a hash of the file name, or of what the regular expression `group` matches in it (its first bracket, if it
     has one), so that a person stays in one split."""
+
     a: str
     b: str
     group: str | None = None
-    fit: str = "crop"                             # crop | pad | stretch: how a picture becomes square
-    flip: bool = False                            # mirror half of the training pictures
+    fit: str = "crop"  # crop | pad | stretch: how a picture becomes square
+    flip: bool = False  # mirror half of the training pictures
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Table:
     """A folder of pictures with a table of attributes: CSV with a header, or CelebA's list_attr file.
 
     As one set with attributes; or, with `part`, as two: b where that column is above `above`, a where it is below `below`."""
+
     images: str
     attributes: str
     part: str | None = None
@@ -64,18 +67,24 @@ def load(source: "str | Folders | Table", size: int = 64, split: str | None = No
         raise UserError(f'there is no split "{split}": {did_you_mean(split, SPLITS)}.')
     if size < 8:
         raise UserError(f"pictures of {size} px are too small: take 8 or more.")
+    if seed < 0:
+        raise UserError(f"a seed is 0 or more, not {seed}.")
     if n is not None and n < 1:
         raise UserError(f"a set needs at least one picture, not {n}.")
     if isinstance(source, Folders):
         from unweave.data.folders import TwoFolders
+
         return TwoFolders(source, size=size, split=split, n=n)
     if isinstance(source, Table):
         from unweave.data.tables import load_table
+
         return load_table(source, size=size, split=split, n=n)
     if name == "faces":
         from unweave.data.faces import Faces
+
         return Faces(parts, size=size, split=split, seed=seed, n=n)
     from unweave.data.rectangles import Rectangles
+
     return Rectangles(parts, size=size, split=split, seed=seed, n=n)
 
 

@@ -1,4 +1,5 @@
 """Arrays kept on disk: opened memory-mapped, or made anew when they are missing, damaged or of another version."""
+
 import contextlib
 import errno
 import hashlib
@@ -57,8 +58,10 @@ def array(key: str, name: str, shape: tuple[int, ...], fill: Callable[[Path], An
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise
-            raise UserError(f"{shape[0]:,} {what} need {int(np.prod(shape)) / 1e6:,.0f} MB in {place.parent}, and the disk is full; "
-                            "make room, or set UNWEAVE_CACHE to a folder on another disk.") from error
+            raise UserError(
+                f"{shape[0]:,} {what} need {int(np.prod(shape)) / 1e6:,.0f} MB in {place.parent}, and the disk is full; "
+                "make room, or set UNWEAVE_CACHE to a folder on another disk."
+            ) from error
         finally:
             working.unlink(missing_ok=True)
     found = _open(path, sums, shape)
@@ -99,12 +102,14 @@ def _one_at_a_time(place: Path, name: str) -> Iterator[None]:
         place.mkdir(parents=True, exist_ok=True)
         lock = (place / f"{name}.lock").open("w")
     except OSError as error:
-        raise UserError(f"cannot write to the cache folder {place.parent} ({error.strerror}); "
-                        "set UNWEAVE_CACHE to a folder that can be written.") from error
+        raise UserError(
+            f"cannot write to the cache folder {place.parent} ({error.strerror}); set UNWEAVE_CACHE to a folder that can be written."
+        ) from error
     with lock:
         try:
             import fcntl
-            fcntl.flock(lock, fcntl.LOCK_EX)                     # given back when the process ends, however it ends
-        except ImportError:                                      # Windows: two processes may both make it; the result is the same
+
+            fcntl.flock(lock, fcntl.LOCK_EX)  # given back when the process ends, however it ends
+        except ImportError:  # Windows: two processes may both make it; the result is the same
             pass
         yield

@@ -1,4 +1,5 @@
 """What every set of data is to the rest: named columns of samples in an endless, seeded order, and a truth for evaluation only."""
+
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -18,8 +19,9 @@ class Truth(Protocol):
     """What is really in the pictures of two sets. Never reached by `batch`: training sees pictures and set membership alone.
 
     `of` names the stream; set a has a part of its own only in sets like faces:glasses,beard. `part` is the part of b."""
+
     part: str
-    pairs: NDArray[np.int64] | None                                         # (P, 2), the pairs (a, b) that `wear` knows; None: all
+    pairs: NDArray[np.int64] | None  # (P, 2), the pairs (a, b) that `wear` knows; None: all
 
     @property
     def tinted(self) -> NDArray[np.bool_]:
@@ -43,19 +45,20 @@ class Dataset(ABC):
 
     `offers` says what each column of a batch is. Columns of one stream belong together (a picture and its attributes); different streams
     (sets a and b) are shuffled independently."""
-    spec: str                               # as the user would write it
-    source: Any                             # what `unweave.data.load` made it from: a spec without its split, Folders or a Table
-    split: str                              # train, val or test
-    size: int                               # side of the pictures, pixels
-    key: str                                # a hash of everything that determines the content
-    offers: dict[str, Need]                 # by column
-    lengths: dict[str, int]                 # samples by column
-    streams: dict[str, tuple[str, ...]]     # columns by stream
-    names: tuple[str, ...] = ()             # of the attributes or factors, where there are any
-    truth: Any = None                       # Truth of two sets, or the set's own kind; None for pictures of which nothing is known
-    seed: int = 0                           # of a built-in set
-    flip: bool = False                      # whether batches mirror half of the pictures
-    notes: tuple[str, ...] = ()             # what a user should know before training on it: skipped files, near-empty sets
+
+    spec: str  # as the user would write it
+    source: Any  # what `unweave.data.load` made it from: a spec without its split, Folders or a Table
+    split: str  # train, val or test
+    size: int  # side of the pictures, pixels
+    key: str  # a hash of everything that determines the content
+    offers: dict[str, Need]  # by column
+    lengths: dict[str, int]  # samples by column
+    streams: dict[str, tuple[str, ...]]  # columns by stream
+    names: tuple[str, ...] = ()  # of the attributes or factors, where there are any
+    truth: Any = None  # Truth of two sets, or the set's own kind; None for pictures of which nothing is known
+    seed: int = 0  # of a built-in set
+    flip: bool = False  # whether batches mirror half of the pictures
+    notes: tuple[str, ...] = ()  # what a user should know before training on it: skipped files, near-empty sets
 
     @abstractmethod
     def take(self, name: str, indices: Indices) -> Tensor:
@@ -64,6 +67,7 @@ class Dataset(ABC):
     def sibling(self, split: str) -> "Dataset":
         """Another split of the same set, with all of its pictures."""
         from unweave.data import load
+
         return load(self.source, self.size, split, self.seed)
 
     def known(self, name: str, indices: Indices) -> list[dict[str, Any]]:
@@ -99,7 +103,7 @@ class Dataset(ABC):
         at = (stream, epoch, seed)
         if at not in self._permutations:
             if len(self._permutations) >= 8:
-                self._permutations.pop(next(iter(self._permutations)))      # the oldest
+                self._permutations.pop(next(iter(self._permutations)))  # the oldest
             self._permutations[at] = np.random.default_rng([seed, zlib.crc32(stream.encode()), epoch]).permutation(length)
         return self._permutations[at]
 
@@ -107,8 +111,8 @@ class Dataset(ABC):
 def _coin(stream: str, positions: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
     """Heads or tails for each position, from a hash (splitmix64), so that it does not depend on how the stream is cut into batches."""
     with np.errstate(over="ignore"):
-        x = positions.astype(np.uint64) + np.uint64((seed * 0x9E3779B97F4A7C15 + zlib.crc32(stream.encode())) % 2 ** 64)
-        x = (x + np.uint64(0x9E3779B97F4A7C15))
+        x = positions.astype(np.uint64) + np.uint64((seed * 0x9E3779B97F4A7C15 + zlib.crc32(stream.encode())) % 2**64)
+        x = x + np.uint64(0x9E3779B97F4A7C15)
         x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         return ((x ^ (x >> np.uint64(31))) & np.uint64(1)).astype(bool)

@@ -1,4 +1,5 @@
 """Sets that are drawn, not read: a few pictures whenever they are asked for, all of them once for a training."""
+
 from abc import abstractmethod
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from torch import Tensor
 from unweave.data import cache
 from unweave.data.dataset import Dataset, Indices
 
-FEW = 256                       # so few pictures are drawn when asked for; more are drawn once and kept in the cache
+FEW = 256  # so few pictures are drawn when asked for; more are drawn once and kept in the cache
 
 
 class Drawn(Dataset):
@@ -24,7 +25,7 @@ class Drawn(Dataset):
         """Draw the whole column into the array file at `path`."""
         pictures = np.load(path, mmap_mode="r+")
         for start in range(0, len(pictures), FEW):
-            pictures[start:start + FEW] = self.draw(name, np.arange(start, min(start + FEW, len(pictures))))
+            pictures[start : start + FEW] = self.draw(name, np.arange(start, min(start + FEW, len(pictures))))
         pictures.flush()
 
     def take(self, name: str, indices: Indices) -> Tensor:
@@ -37,7 +38,7 @@ class Drawn(Dataset):
         return torch.from_numpy(self._array(name)[at])
 
     def batch(self, start: int, count: int, seed: int) -> dict[str, Tensor]:
-        for column, need in self.offers.items():                   # a training reads all of it, so draw all of it at once
+        for column, need in self.offers.items():  # a training reads all of it, so draw all of it at once
             if need.kind == "image":
                 self._array(column)
         return super().batch(start, count, seed)

@@ -7,6 +7,7 @@
 Heads are moved by up to 10 pixels (of 64) and scaled by up to 12 %. a and b never show the same person, nor do two splits; the frames of
 the test split, shapes and colours, are none that training has seen.
 """
+
 import json
 import os
 import subprocess
@@ -29,8 +30,8 @@ from unweave.data.people import PARTS, Cast, draw_share, give, mask, without
 from unweave.errors import UserError, did_you_mean
 from unweave.method import Need, images
 
-VERSION = 2                                            # of the drawing: raise it whenever a picture changes
-COUNTS = {"train": 6000, "val": 500, "test": 1000}     # pictures of each set
+VERSION = 2  # of the drawing: raise it whenever a picture changes
+COUNTS = {"train": 6000, "val": 500, "test": 1000}  # pictures of each set
 
 
 class Faces(Drawn):
@@ -71,8 +72,15 @@ class Faces(Drawn):
 
     def known(self, name: str, indices: Indices) -> list[dict[str, Any]]:
         faces = [self.face(name, int(i)) for i in indices]
-        return [{"glasses": int(f.has_glasses), "beard": int(f.has_beard), "smile": round(f.smile, 4),
-                 "tinted": int(f.has_glasses and f.glasses.tinted)} for f in faces]
+        return [
+            {
+                "glasses": int(f.has_glasses),
+                "beard": int(f.has_beard),
+                "smile": round(f.smile, 4),
+                "tinted": int(f.has_glasses and f.glasses.tinted),
+            }
+            for f in faces
+        ]
 
     def face(self, name: str, index: int) -> Face:
         """Everything that is in picture `index`: for evaluation."""
@@ -135,7 +143,7 @@ class OneSet:
         """The faces with attribute `name` at `value`: 0 or 1 for glasses and beard (every face has its own), 0 to 1 for the smile."""
         if name not in PARTS:
             raise UserError(f'faces have no attribute "{name}": {did_you_mean(name, PARTS)}.')
-        change = {"smile": value} if name == "smile" else {f"has_{name}": value >= .5}
+        change = {"smile": value} if name == "smile" else {f"has_{name}": value >= 0.5}
         return stack([draw(self._faces.face("image", int(i)).with_(**change), self._faces.size) for i in indices])
 
     def mask(self, indices: Indices, name: str) -> Tensor:

@@ -1,4 +1,5 @@
 """From a data set to a training: the match of what a method needs with what a set offers, and batches of floats, read ahead."""
+
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -69,6 +70,7 @@ def _fits(need: Need, offer: Need) -> bool:
 def _listed(needs: Mapping[str, Need]) -> str:
     def one(name: str, need: Need) -> str:
         return f"{name} ({need.shape[-1]} px)" if need.kind == "image" else f"{name} ({' x '.join(map(str, need.shape))})"
+
     return ", ".join(one(name, need) for name, need in needs.items())
 
 

@@ -1,12 +1,13 @@
 """Sets as files: a built-in set written into folders with its truth, and that truth read again beside two folders.
 
-    a/00000.png  b/00000.png      the two sets              images/00000.png      or the one set
-    clean/00000.png               of b, without the part    masks/00000.png       of b, where the part is (white)
-    wear/00000.png                of a, with the part of b's picture of the same name;     wear-masks/00000.png  where it then is
-    clean-a/, masks-a/            of a, where a has a part of its own
-    attributes.csv                one row a picture: file, and what is known of it
-    truth.json                    the name of the part, and where the set comes from
+a/00000.png  b/00000.png      the two sets              images/00000.png      or the one set
+clean/00000.png               of b, without the part    masks/00000.png       of b, where the part is (white)
+wear/00000.png                of a, with the part of b's picture of the same name;     wear-masks/00000.png  where it then is
+clean-a/, masks-a/            of a, where a has a part of its own
+attributes.csv                one row a picture: file, and what is known of it
+truth.json                    the name of the part, and where the set comes from
 """
+
 import csv
 import json
 from collections.abc import Iterable, Sequence
@@ -134,8 +135,9 @@ class FileTruth:
         for i, j in zip(a, b, strict=True):
             target, donor = self._set.name("a", int(i)), self._set.name("b", int(j))
             if target != donor:
-                raise UserError(f"there is no true picture of a/{target} with the part of b/{donor}: "
-                                "files hold pairs of the same name (`pairs`).")
+                raise UserError(
+                    f"there is no true picture of a/{target} with the part of b/{donor}: files hold pairs of the same name (`pairs`)."
+                )
         return self._read("wear", "a", a), self._read("wear-masks", "a", a)[:, 0] >= 128
 
     def _read(self, folder: str, of: str, indices: Indices) -> Tensor:

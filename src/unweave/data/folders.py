@@ -3,6 +3,7 @@
 Files that cannot be read are skipped and listed. Pictures are split 80 / 10 / 10 by a hash of their name, so that a picture stays in its
 split when others are added (below 100 names the shares are kept exact, by rank of the hash).
 """
+
 import hashlib
 import os
 import re
@@ -22,17 +23,18 @@ from torch import Tensor
 from unweave.data import SPLITS, Folders, Table, cache
 from unweave.data.dataset import Dataset, Indices
 from unweave.data.files import truth_beside
-from unweave.data.photo import decode, square, square_box
+from unweave.data.photo import decode, formats, square, square_box
 from unweave.errors import UserError
 from unweave.method import images
 
-VERSION = 1                      # of the decoding: raise it whenever a decoded picture changes
-FEW = 100                        # below so many names the shares are kept by rank; so few training pictures are called few
+VERSION = 1  # of the decoding: raise it whenever a decoded picture changes
+FEW = 100  # below so many names the shares are kept by rank; so few training pictures are called few
 
 
 @dataclass(frozen=True)
 class Listing:
     """Pictures under one folder. `names`: their paths below it, with forward slashes."""
+
     root: Path
     names: tuple[str, ...]
 
@@ -51,12 +53,14 @@ def list_pictures(folder: str | Path) -> Listing:
 
     def stop(error: OSError) -> None:
         raise UserError(f"the folder {error.filename} may not be read; change its permissions.") from error
-    Image.init()
+
+    read = set(formats())
+    endings = {ending for ending, name in Image.registered_extensions().items() if name in read}
     names, others = [], 0
     for place, folders, files in os.walk(root, onerror=stop, followlinks=True):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for file in files:
-            if Path(file).suffix.lower() in Image.EXTENSION and not file.startswith("."):
+            if Path(file).suffix.lower() in endings and not file.startswith("."):
                 names.append((Path(place) / file).relative_to(root).as_posix())
             else:
                 others += 1
@@ -74,14 +78,14 @@ def splits(streams: Sequence[Sequence[str]], group: str | None = None) -> list[l
     for stream, of_stream in enumerate(groups):
         for one in dict.fromkeys(of_stream):
             members.setdefault(one, []).append(stream)
-    share = {one: int.from_bytes(hashlib.sha256(one.encode()).digest()[:8], "big") / 2 ** 64 for one in members}
-    for kind in {tuple(where) for where in members.values()}:                   # those of a alone, of b alone, of both
+    share = {one: int.from_bytes(hashlib.sha256(one.encode()).digest()[:8], "big") / 2**64 for one in members}
+    for kind in {tuple(where) for where in members.values()}:  # those of a alone, of b alone, of both
         few = sorted((one for one, where in members.items() if tuple(where) == kind), key=share.__getitem__)
         if len(few) < FEW:
             held = max(1, round(len(few) / 10)) if len(few) >= 3 else 0
             for rank, one in enumerate(few):
-                share[one] = .95 if rank < held else .85 if rank < 2 * held else 0
-    return [["train" if share[one] < .8 else "val" if share[one] < .9 else "test" for one in of_stream] for of_stream in groups]
+                share[one] = 0.95 if rank < held else 0.85 if rank < 2 * held else 0
+    return [["train" if share[one] < 0.8 else "val" if share[one] < 0.9 else "test" for one in of_stream] for of_stream in groups]
 
 
 def _group(name: str, group: str | None) -> str:
@@ -100,14 +104,14 @@ class Pictures:
     """The decoded pictures of a listing: one cached array, and what was seen on the way."""
 
     def __init__(self, listing: Listing, size: int, fit: str):
-        square_box(1, 1, fit)                                                  # a wrong `fit` is named before anything is read
+        square_box(1, 1, fit)  # a wrong `fit` is named before anything is read
         self.listing, self.size, self.fit = listing, size, fit
         root, stamps = str(listing.root.resolve()), [_stamp(path) for path in listing.paths]
         self.key = "folder-" + cache.key(root=root, names=listing.names, stamps=stamps, size=size, fit=fit, version=VERSION)
         shape = (len(listing.names), 3, size, size)
         self.array, notes = cache.array(self.key, "pictures", shape, self._decode_all)
-        self.errors: list[str | None] = notes["errors"]                        # by picture: why it could not be read
-        self.sizes = np.array(notes["sizes"]).reshape(-1, 2)                   # width and height in the file
+        self.errors: list[str | None] = notes["errors"]  # by picture: why it could not be read
+        self.sizes = np.array(notes["sizes"]).reshape(-1, 2)  # width and height in the file
         self.animated: list[bool] = notes["animated"]
 
     def _decode_all(self, path: Path) -> dict[str, Any]:
@@ -121,7 +125,8 @@ class Pictures:
                 return str(error), (0, 0), False
             array[row] = square(decoded.rgb, self.size, self.fit).numpy()
             return None, decoded.size, decoded.animated
-        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:          # Pillow decodes outside the interpreter's lock
+
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:  # Pillow decodes outside the interpreter's lock
             seen = list(pool.map(one, range(len(paths))))
         array.flush()
         return {"errors": [e for e, _, _ in seen], "sizes": [s for _, s, _ in seen], "animated": [a for _, _, a in seen]}
@@ -133,7 +138,14 @@ class FileSet(Dataset):
     `broken`: files that could not be read, and why; they are skipped. `notes`: counts, sizes and warnings, a line each."""
 
     def __init__(
-        self, source: Folders | Table, spec: str, listings: dict[str, Listing], *, size: int, split: str, n: int | None = None,
+        self,
+        source: Folders | Table,
+        spec: str,
+        listings: dict[str, Listing],
+        *,
+        size: int,
+        split: str,
+        n: int | None = None,
     ):
         self.source, self.spec, self.split, self.size, self.fit = source, spec, split, size, source.fit
         self.flip = source.flip and split == "train"
@@ -148,7 +160,7 @@ class FileSet(Dataset):
             rows = [row for row in good if of_split[row] == split]
             _check(stream, pictures, good, rows, split)
             notes += _report(stream, pictures, good, Counter(of_split[row] for row in good))
-            if n is not None:                                                   # not the first by name: they may all be of one person
+            if n is not None:  # not the first by name: they may all be of one person
                 rows = sorted(sorted(rows, key=lambda row: hashlib.sha256(names[row].encode()).digest())[:n])
             self.rows[stream] = np.array(rows, dtype=np.int64)
         if self.broken:
@@ -199,8 +211,10 @@ def _check(stream: str, pictures: Pictures, good: list[int], rows: list[int], sp
         count = "no readable picture" if not good else "one readable picture alone"
         raise UserError(f"set {stream} ({root}) has {count}, and a set needs at least two, better some hundreds{broken}")
     if not rows:
-        raise UserError(f"the {split} split of set {stream} ({root}) is empty: its {len(good)} pictures are too few to be split "
-                        "80 / 10 / 10, or all of one group; add pictures.")
+        raise UserError(
+            f"the {split} split of set {stream} ({root}) is empty: its {len(good)} pictures are too few to be split "
+            "80 / 10 / 10, or all of one group; add pictures."
+        )
 
 
 def _report(stream: str, pictures: Pictures, good: list[int], counts: "Counter[str]") -> list[str]:

@@ -1,4 +1,5 @@
 """One picture from a file, in any format Pillow reads, as the square a model sees; and an edited square pasted back at full size."""
+
 import errno
 import warnings
 from dataclasses import dataclass
@@ -13,18 +14,26 @@ from torch.nn.functional import interpolate
 from unweave.data.feed import to_float
 from unweave.errors import UserError, did_you_mean
 
+NOT_READ = {"EPS", "PDF"}  # programs, not pictures: Pillow would run them in Ghostscript
 FITS = ("crop", "pad", "stretch")
-Box = tuple[float, float, float, float]         # left, top, right, bottom, in pixels of the picture
+Box = tuple[float, float, float, float]  # left, top, right, bottom, in pixels of the picture
 
 
 @dataclass(frozen=True)
 class Decoded:
     """A picture upright and in eight bits. `rgb` over white where it is transparent, `plain` as the file has it."""
+
     rgb: Image.Image
     plain: Image.Image
     alpha: Image.Image | None
-    size: tuple[int, int]                       # width and height of the file's picture; `rgb` may be smaller (see `decode`)
-    animated: bool                              # then this is its first frame
+    size: tuple[int, int]  # width and height of the file's picture; `rgb` may be smaller (see `decode`)
+    animated: bool  # then this is its first frame
+
+
+def formats() -> list[str]:
+    """What is read: all of Pillow's formats that are pictures."""
+    Image.init()
+    return [name for name in Image.OPEN if name not in NOT_READ]
 
 
 def decode(path: str | Path, least: int | None = None) -> Decoded:
@@ -35,9 +44,9 @@ def decode(path: str | Path, least: int | None = None) -> Decoded:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
+            with Image.open(path, formats=formats()) as image:
                 width, height = image.size
-                animated = getattr(image, "n_frames", 1) > 1 and image.format not in ("MPO", "TIFF", "PSD", "ICO")   # pages, sizes
+                animated = getattr(image, "n_frames", 1) > 1 and image.format not in ("MPO", "TIFF", "PSD", "ICO")  # pages, sizes
                 if least:
                     image.draft(None, (least, least))
                 image.load()
@@ -59,7 +68,7 @@ def decode(path: str | Path, least: int | None = None) -> Decoded:
             raise UserError(f"{path} may not be read; change its permissions.") from error
         raise UserError(f"{path} is damaged or cut short ({error}); replace it or take it out.") from error
     except (ValueError, SyntaxError, EOFError, IndexError, TypeError, KeyError, ArithmeticError, MemoryError) as error:
-        raise UserError(f"{path} cannot be decoded ({error}); replace it or take it out.") from error       # what Pillow's readers raise
+        raise UserError(f"{path} cannot be decoded ({error}); replace it or take it out.") from error  # what Pillow's readers raise
     rgb = plain
     if alpha is not None:
         rgb = Image.new("RGB", plain.size, "white")
@@ -123,7 +132,7 @@ class Photo:
         def enlarge(x: Tensor) -> Tensor:
             shape = (bottom - top, right - left)
             large = interpolate(x, shape, mode="bilinear", antialias=min(shape) < self.size)
-            return large[0, :, inside[1] - top:inside[3] - top, inside[0] - left:inside[2] - left]
+            return large[0, :, inside[1] - top : inside[3] - top, inside[0] - left : inside[2] - left]
 
         if mask is None:
             pixels = enlarge(edited)
@@ -144,7 +153,7 @@ class Photo:
 def _upright(image: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(image)
-    except Exception:                            # a damaged EXIF block does not make the picture worthless
+    except Exception:  # a damaged EXIF block does not make the picture worthless
         return image
 
 
@@ -171,7 +180,7 @@ def _pixels(path: Path) -> str:
     """Width x height of a file too large to be opened."""
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=formats()) as image:
             return f"{image.width:,} x {image.height:,}"
     except Exception:
         return f"more than {2 * (limit or 0):,}"

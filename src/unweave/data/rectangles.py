@@ -22,17 +22,29 @@ from unweave.errors import UserError, did_you_mean
 from unweave.method import Need, images
 
 Array = NDArray[np.floating[Any]]
-VERSION = 1                                            # of the drawing: raise it whenever a picture changes
+VERSION = 1  # of the drawing: raise it whenever a picture changes
 COUNTS = {"train": 10000, "val": 1000, "test": 5000}
 OPTIONS = {"position": ("x", "y"), "rotation": ("rotation",), "levels": ()}
 LEVELS = 10
-PALETTE = np.array([                                   # violet to red, as a rainbow is ordered
-    (94, 60, 153), (69, 84, 184), (46, 121, 196), (37, 158, 184), (40, 175, 139),
-    (92, 184, 84), (160, 193, 58), (226, 188, 52), (235, 137, 46), (214, 62, 50)], dtype=np.float32)
+PALETTE = np.array(
+    [  # violet to red, as a rainbow is ordered
+        (94, 60, 153),
+        (69, 84, 184),
+        (46, 121, 196),
+        (37, 158, 184),
+        (40, 175, 139),
+        (92, 184, 84),
+        (160, 193, 58),
+        (226, 188, 52),
+        (235, 137, 46),
+        (214, 62, 50),
+    ],
+    dtype=np.float32,
+)
 GROUND = np.array([246, 246, 243], dtype=np.float32)
 TICK = np.array([30, 30, 34], dtype=np.float32)
-SIDE = (.16, .52)                                      # shortest and longest side, shares of the picture
-TICK_SIDE = .45                                        # of the tick, a share of the shorter side
+SIDE = (0.16, 0.52)  # shortest and longest side, shares of the picture
+TICK_SIDE = 0.45  # of the tick, a share of the shorter side
 
 
 class Rectangles(Drawn):
@@ -81,17 +93,17 @@ def draw(factors: Array, names: tuple[str, ...], size: int) -> NDArray[np.uint8]
     value = {name: factors[:, i, None, None].astype(np.float32) for i, name in enumerate(names)}
     half_h, half_w = ((SIDE[0] + (SIDE[1] - SIDE[0]) * value[name]) / 2 for name in ("height", "width"))
     angle = np.pi / 2 * value.get("rotation", np.zeros_like(half_h))
-    reach = SIDE[1] / np.sqrt(2) if "rotation" in names else SIDE[1] / 2             # so that it never leaves the picture
-    x, y = (reach + (1 - 2 * reach) * value.get(name, np.full_like(half_h, .5)) for name in ("x", "y"))
+    reach = SIDE[1] / np.sqrt(2) if "rotation" in names else SIDE[1] / 2  # so that it never leaves the picture
+    x, y = (reach + (1 - 2 * reach) * value.get(name, np.full_like(half_h, 0.5)) for name in ("x", "y"))
 
-    at = (np.arange(size, dtype=np.float32) + .5) / size
+    at = (np.arange(size, dtype=np.float32) + 0.5) / size
     across, down = at[None, None, :] - x, at[None, :, None] - y
-    u = across * np.cos(angle) + down * np.sin(angle)                                # along the width
-    v = down * np.cos(angle) - across * np.sin(angle)                                # along the height
+    u = across * np.cos(angle) + down * np.sin(angle)  # along the width
+    v = down * np.cos(angle) - across * np.sin(angle)  # along the height
 
     def covered(left: Array, right: Array, top: Array, bottom: Array) -> Array:
         inside = np.minimum(np.minimum(u - left, right - u), np.minimum(v - top, bottom - v))
-        return np.clip(inside * size + .5, 0, 1)[:, None]                            # half covered where the edge runs through
+        return np.clip(inside * size + 0.5, 0, 1)[:, None]  # half covered where the edge runs through
 
     colour = PALETTE[np.rint(value["colour"][:, 0, 0] * (LEVELS - 1)).astype(int)][:, :, None, None]
     cover = covered(-half_w, half_w, -half_h, half_h)

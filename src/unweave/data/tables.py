@@ -2,6 +2,7 @@
 
 The first column that holds file names names the pictures; every column of numbers is an attribute. Columns of -1 and 1 are read as 0 and 1.
 """
+
 import csv
 import io
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from unweave.method import Need
 @dataclass(frozen=True)
 class Attributes:
     """files: as the table writes them; values (files, columns), NaN where the table has none"""
+
     files: tuple[str, ...]
     columns: tuple[str, ...]
     values: NDArray[np.float64]
@@ -40,7 +42,7 @@ def read_table(path: str | Path) -> Attributes:
     lines = [line for line in text.splitlines() if line.strip()]
     if len(lines) < 2:
         raise UserError(f"the table {path} has no rows; give a CSV file with a header, or CelebA's list_attr file.")
-    if lines[0].strip().isdigit():                                       # CelebA: a count, the names, then file and values
+    if lines[0].strip().isdigit():  # CelebA: a count, the names, then file and values
         header, rows = ["file", *lines[1].split()], [line.split() for line in lines[2:]]
     else:
         dialect = max(",;\t", key=lines[0].count)
@@ -56,7 +58,7 @@ def read_table(path: str | Path) -> Attributes:
     words = [cell for name, cell in zip(header, cells) if name not in numbers]
     files = next((cell for cell in words if PurePosixPath(cell[0].strip()).suffix.lower() in Image.registered_extensions()), None)
     files = files or next(iter(words), None)
-    if files is None:                                                    # files named by numbers alone
+    if files is None:  # files named by numbers alone
         files, _ = cells[0], numbers.pop(header[0])
     if not numbers:
         raise UserError(f"no column of {path} holds numbers; attributes are numbers, as 0 and 1.")
@@ -68,11 +70,16 @@ def load_table(table: Table, *, size: int, split: str, n: int | None = None) -> 
     listing, attributes = list_pictures(table.images), read_table(table.attributes)
     known = {name: row for row, name in enumerate(attributes.files)}
     stems = {PurePosixPath(name).stem: row for name, row in known.items()}
-    rows = {name: row for name in listing.names
-            if (row := known.get(name, known.get(PurePosixPath(name).name, stems.get(PurePosixPath(name).stem)))) is not None}
+    rows = {
+        name: row
+        for name in listing.names
+        if (row := known.get(name, known.get(PurePosixPath(name).name, stems.get(PurePosixPath(name).stem)))) is not None
+    }
     if not rows:
-        raise UserError(f"no picture in {listing.root} is named in {table.attributes} (its first is {attributes.files[0]}, "
-                        f"the folder's first is {listing.names[0]}); check that they belong together.")
+        raise UserError(
+            f"no picture in {listing.root} is named in {table.attributes} (its first is {attributes.files[0]}, "
+            f"the folder's first is {listing.names[0]}); check that they belong together."
+        )
     missing = len(listing.names) - len(rows)
     note = (f"{missing:,} pictures are not in the table and are left out",) if missing else ()
     if table.part is None:
@@ -80,12 +87,14 @@ def load_table(table: Table, *, size: int, split: str, n: int | None = None) -> 
 
     if table.part not in attributes.columns:
         raise UserError(f'{table.attributes} has no column "{table.part}": {did_you_mean(table.part, attributes.columns)}.')
-    above, below = .5 if table.above is None else table.above, .5 if table.below is None else table.below
+    above, below = 0.5 if table.above is None else table.above, 0.5 if table.below is None else table.below
     if below > above:
         raise UserError(f"set a would be below {below:g} and set b above {above:g}, so some pictures were in both; take a lower `below`.")
     values = attributes.values[:, attributes.columns.index(table.part)]
-    sets = {"a": tuple(name for name, row in rows.items() if values[row] < below),
-            "b": tuple(name for name, row in rows.items() if values[row] > above)}
+    sets = {
+        "a": tuple(name for name, row in rows.items() if values[row] < below),
+        "b": tuple(name for name, row in rows.items() if values[row] > above),
+    }
     for stream, names in sets.items():
         if not names:
             low, high = np.nanmin(values), np.nanmax(values)
@@ -100,8 +109,18 @@ def load_table(table: Table, *, size: int, split: str, n: int | None = None) -> 
 class TableSet(FileSet):
     """Pictures with attributes: columns `image` and `attributes`; `names` are the attributes'."""
 
-    def __init__(self, table: Table, listing: Listing, attributes: Attributes, rows: dict[str, int], notes: tuple[str, ...], *,
-                 size: int, split: str, n: int | None):
+    def __init__(
+        self,
+        table: Table,
+        listing: Listing,
+        attributes: Attributes,
+        rows: dict[str, int],
+        notes: tuple[str, ...],
+        *,
+        size: int,
+        split: str,
+        n: int | None,
+    ):
         complete = {name: row for name, row in rows.items() if not np.isnan(attributes.values[row]).any()}
         if not complete:
             raise UserError(f"every row of {table.attributes} lacks a value; fill the gaps or drop the columns that have them.")
