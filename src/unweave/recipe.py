@@ -11,6 +11,7 @@ import importlib.metadata
 import inspect
 import logging
 import platform
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -208,7 +209,7 @@ def _fixed(held: Dataset, model: Method, count: int, device: torch.device) -> Ba
 
 def _new_folder(method: str, spec: str) -> Path:
     """runs/METHOD-DATA, or the same with the first free number."""
-    name = f"{method}-" + "".join(c if c.isalnum() else "-" for c in spec)
+    name = method + "-" + re.sub(r"\W+", "-", spec).strip("-")
     taken = [Path("runs") / (name if n == 1 else f"{name}-{n}") for n in range(1, 10_000)]
     return next(path for path in taken if not path.exists())
 

@@ -1,0 +1,142 @@
+"""From names to a run and back: what config.json says is enough to go on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from unweave import methods, recipe, runs
+from unweave.data import Folders, Table
+from unweave.data import load as open_data
+from unweave.errors import UserError
+from unweave.logs import Tick
+from unweave.runs import Run
+
+SHORT = {"size": 16, "batch": 2, "images": 24, "precision": "fp32", "device": "cpu", "snapshots": 2}
+
+
+def quiet(_: Tick) -> None:
+    """Nothing in the terminal."""
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(methods.METHODS, "tiny", "tiny:Tiny")
+    monkeypatch.setenv("UNWEAVE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Folders:
+    """Thirty noise pictures without and thirty with a white corner."""
+    noise = np.random.default_rng(0)
+    for name in ("without", "with"):
+        (tmp_path / name).mkdir()
+        for i in range(30):
+            picture = noise.integers(0, 128, (16, 16, 3), dtype=np.uint8)
+            picture[:8, :8] += 127 if name == "with" else 0
+            Image.fromarray(picture).save(tmp_path / name / f"{i}.png")
+    return Folders("without", "with")
+
+
+def test_train_then_load(folders: Folders, tmp_path: Path) -> None:
+    run = recipe.train("tiny", folders, overrides={"width": 2}, out="out", on_progress=quiet, **SHORT)
+    assert run.finished and run.path == Path("out")
+    assert run.config["config"]["width"] == 2 and run.config["config"]["size"] == 16 and run.config["preset"] == "tiny"
+    assert recipe.described(run.config["data"]) == Folders(str(tmp_path / "without"), str(tmp_path / "with"))
+    assert str(tmp_path).encode() not in (run.path / "weights.safetensors").read_bytes()
+    model = runs.load("out", methods.get)
+    assert model.transfer(torch.zeros(1, 3, 16, 16), onto=torch.zeros(3, 3, 16, 16)).shape == (3, 3, 16, 16)
+    assert any("figures" in line for line in run.lines()) and list((run.path / "samples").iterdir())
+    assert "A small two-set method" in (run.path / "card.md").read_text()
+
+
+def test_the_same_words_give_the_same_bytes_and_resume_too(folders: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = recipe.train("tiny", folders, out="whole", on_progress=quiet, **SHORT)
+
+    def cut(tick: Tick) -> None:
+        if tick.step == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        recipe.train("tiny", folders, out="cut", on_progress=cut, **SHORT)
+    assert Run("cut").images == 3 * 4  # the first of two snapshots
+    monkeypatch.chdir(tmp_path / "cut")  # the paths of the data still hold
+    again = recipe.resume(tmp_path / "cut", on_progress=quiet)
+    for name in ("weights.safetensors", "last.safetensors"):
+        assert (again.path / name).read_bytes() == (tmp_path / whole.path / name).read_bytes()
+
+
+def test_killed_before_its_first_state(folders: Folders) -> None:
+    def cut(_: Tick) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        recipe.train("tiny", folders, out="cut", on_progress=cut, **SHORT)
+    assert Run("cut").images == 0
+    assert recipe.resume("cut", on_progress=quiet).finished
+
+
+def test_finished_and_longer(folders: Folders) -> None:
+    recipe.train("tiny", folders, out="out", on_progress=quiet, **SHORT)
+
+    def never(_: Tick) -> None:
+        raise AssertionError("a finished run trains no step")
+
+    assert recipe.resume("out", on_progress=never).images == 24
+    with pytest.raises(UserError, match="has read 24 images already"):
+        recipe.resume("out", images=8)
+    run = recipe.resume("out", images=40, on_progress=quiet)
+    assert run.finished and run.images == 40 and run.config["settings"]["images"] == 40
+
+
+def test_a_loaded_set_is_trained_at_its_size(folders: Folders) -> None:
+    data = open_data(folders, size=16)
+    run = recipe.train("tiny", data, out="out", on_progress=quiet, **{**SHORT, "size": None})
+    assert run.config["config"]["size"] == 16
+    with pytest.raises(UserError, match="open at 16 px and cannot be trained at 32"):
+        recipe.train("tiny", data, size=32, images=8)
+
+
+def test_folders_are_named_and_numbered(folders: Folders) -> None:
+    paths = [recipe.train("tiny", folders, on_progress=quiet, **SHORT).path for _ in range(2)]
+    assert [str(path) for path in paths] == ["runs/tiny-without-with", "runs/tiny-without-with-2"]
+
+
+@pytest.mark.parametrize(
+    ("words", "match"),
+    [
+        ({"method": "tinny"}, "tinny"),
+        ({"preset": "tny"}, 'no preset "tny".*did you mean "tiny"'),
+        ({"overrides": {"widht": 3}}, 'no setting "widht".*did you mean "width"'),
+        ({"batch": 0}, "batch must be more than 0"),
+        ({"minutes": 1.0}, "either a number of images or a number of minutes"),
+        ({"device": "gpu"}, 'no device "gpu"'),
+        ({"data": "faces:glases"}, "glases"),
+    ],
+)
+def test_mistakes_leave_no_folder(folders: Folders, words: dict, match: str) -> None:
+    with pytest.raises(UserError, match=match):
+        recipe.train(**{"method": "tiny", "data": folders, "out": "out", "on_progress": quiet, **SHORT, **words})
+    assert not Path("out").exists()
+
+
+def test_a_set_that_does_not_fit(folders: Folders) -> None:
+    with pytest.raises(UserError, match="needs a .*b .*but .* offers image"):
+        recipe.train("tiny", "rectangles", out="out", on_progress=quiet, **SHORT)
+    recipe.train("tiny", folders, out="out", on_progress=quiet, **SHORT)
+    with pytest.raises(UserError, match="not empty.*unweave resume out"):
+        recipe.train("tiny", folders, out="out", on_progress=quiet, **SHORT)
+
+
+@pytest.mark.parametrize(
+    "data", ["faces:glasses", Folders("/a", "/b", group="x"), Table("/i", "/t.csv", part="Glasses", above=0.9, below=0.1)]
+)
+def test_data_is_described_and_found_again(data) -> None:
+    import json
+
+    assert recipe.described(json.loads(json.dumps(recipe.describe(data)))) == data
