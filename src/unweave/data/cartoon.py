@@ -172,14 +172,16 @@ def draw(face: Face, size: int) -> NDArray[np.uint8]:
     return np.ascontiguousarray(rgba[..., :3].transpose(2, 0, 1))
 
 
-def draw_mask(face: Face, part: str, size: int) -> NDArray[np.bool_]:
-    """-> (size, size): the pixels where `part` (glasses, beard or smile) is seen. The layer is drawn alone, less what lies over it."""
+def draw_mask(face: Face, part: str, size: int, least: float = VISIBLE) -> NDArray[np.bool_]:
+    """-> (size, size): the pixels where `part` (glasses, beard or smile) is seen: covered by `least` or more.
+
+    The layer is drawn alone, less what lies over it."""
     layers = face.layers()
     above = list(layers)[list(layers).index(part) + 1 :]
     alpha = pixels(_picture(face, layers[part]), size)[..., 3] / 255
     if above:
         alpha = alpha * (1 - pixels(_picture(face, "".join(layers[name] for name in above)), size)[..., 3] / 255)
-    return alpha >= VISIBLE
+    return alpha >= least
 
 
 def _mouth(smile: float, lips: float) -> str:

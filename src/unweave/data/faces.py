@@ -104,7 +104,7 @@ class TwoSets:
 
     @cached_property
     def tinted(self) -> NDArray[np.bool_]:
-        return np.array([self._faces.face("b", i).glasses.tinted for i in range(self._faces.n)])
+        return np.array([self.part == "glasses" and self._faces.face("b", i).glasses.tinted for i in range(self._faces.n)])
 
     def has_part(self, of: str) -> bool:
         return self._faces.cast.own_part(of) is not None

@@ -120,7 +120,7 @@ class FileTruth:
                 known = {row["file"]: row.get("tinted") for row in csv.DictReader(file)}
         except (OSError, KeyError, csv.Error):
             known = {}
-        return np.array([known.get("b/" + self._set.name("b", i)) == "1" for i in range(self._set.lengths["b"])])
+        return np.array([self.part == "glasses" and known.get("b/" + self._set.name("b", i)) == "1" for i in range(self._set.lengths["b"])])
 
     def has_part(self, of: str) -> bool:
         return of == "b" or (self._root / "masks-a").is_dir()

@@ -1,6 +1,7 @@
 """A folder of pictures with a table of their attributes: CSV with a header, or CelebA's list_attr file.
 
-The first column that holds file names names the pictures; every column of numbers is an attribute. Columns of -1 and 1 are read as 0 and 1.
+The column called file, filename, image, image_id, name or path names the pictures, else the first that does not hold numbers; every other
+column of numbers is an attribute. Columns of -1 and 1 are read as 0 and 1.
 """
 
 import csv
@@ -11,7 +12,6 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from unweave.data import Table, cache
@@ -19,6 +19,8 @@ from unweave.data.dataset import Indices
 from unweave.data.folders import FileSet, Listing, list_pictures
 from unweave.errors import UserError, did_you_mean
 from unweave.method import Need
+
+FILE_COLUMNS = ("file", "filename", "file_name", "image", "image_id", "name", "path")
 
 
 @dataclass(frozen=True)
@@ -55,11 +57,11 @@ def read_table(path: str | Path) -> Attributes:
         raise UserError(f"two columns of {path} have the same name; rename one.")
     cells = list(zip(*rows))
     numbers = {name: column for name, cell in zip(header, cells) if (column := _numbers(cell)) is not None}
-    words = [cell for name, cell in zip(header, cells) if name not in numbers]
-    files = next((cell for cell in words if PurePosixPath(cell[0].strip()).suffix.lower() in Image.registered_extensions()), None)
-    files = files or next(iter(words), None)
-    if files is None:  # files named by numbers alone
-        files, _ = cells[0], numbers.pop(header[0])
+    called = next((name for name in header if name.lower() in FILE_COLUMNS), None) or next(
+        (n for n in header if n not in numbers), header[0]
+    )
+    files = cells[header.index(called)]
+    numbers.pop(called, None)
     if not numbers:
         raise UserError(f"no column of {path} holds numbers; attributes are numbers, as 0 and 1.")
     return Attributes(tuple(name.strip() for name in files), tuple(numbers), np.stack(list(numbers.values()), 1))
