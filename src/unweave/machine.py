@@ -32,11 +32,13 @@ class Place:
 def place(device: str = "auto") -> Place:
     """The device by its name, and this process's number when launched by torchrun. Raises UserError for a device that is not there."""
     from accelerate import PartialState
+    from accelerate.utils import parse_flag_from_env
 
-    state = PartialState(cpu=device == "cpu")
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    # Without the hint, torchrun on a machine with processors alone would start processes that know nothing of each other.
+    state = PartialState(cpu=device == "cpu" or sum(there.values()) == 1 or parse_flag_from_env("ACCELERATE_USE_CPU"))
     if device == "auto" or state.num_processes > 1:
         return Place(state.device, state.process_index, state.num_processes)
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     kind = device.split(":")[0]
     if not there.get(kind):
         raise UserError(f'There is no device "{device}" on this machine; there is: {", ".join(k for k, v in there.items() if v)}.')

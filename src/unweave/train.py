@@ -317,13 +317,12 @@ def train(
                     run.settle(images=settings.images, minutes=None, snapshots=snapshots)
             if log is None:
                 continue
-            last = job.step == job.total
+            last, spent = job.step == job.total, time.monotonic() - clock - before
             snapshot = job.total is not None and job.step in _marks(job.total, settings.snapshots)
             log.add(logged)
             if last or job.step % log.every(job.total) == 0:
                 rates = {name: optimiser.param_groups[0]["lr"] for name, optimiser in job.optimisers.items()}
-                waiting = job.waited / max(1e-9, time.monotonic() - clock - before)
-                log.write(job.step, job.images, job.seconds, job.per_step / pace, waiting, rates)
+                log.write(job.step, job.images, job.seconds, job.per_step / pace, job.waited / spent, rates)
             if preview and (snapshot or shows(job.step)):
                 with torch.no_grad():
                     run.write_sample(job.images, draw(preview(job.settled())))
@@ -340,11 +339,11 @@ def train(
                 save()
                 saved = time.monotonic()
             if on_progress:
-                left = (60 * (settings.minutes or 0) - job.seconds) if job.total is None else (job.total - job.step) * (
-                    (time.monotonic() - clock - before) / (job.step - begun)
-                )
+                left = (job.total - job.step) * spent / (job.step - begun) if job.total else 60 * (settings.minutes or 0) - job.seconds
                 on_progress(Tick(job.step, job.total, job.images, job.per_step / pace, max(0.0, left), logged, best))
     if log:
         log.close()
         run.write_card()
+    if here.world > 1:
+        dist.barrier()  # nobody goes on before the first process has written all
     return Result(job.step, job.images, job.seconds, best, stopped=job.total is None or job.step < job.total)
