@@ -74,7 +74,11 @@ def _reserve(path: Path, shape: tuple[int, ...]) -> None:
     np.lib.format.open_memmap(path, "w+", np.uint8, shape).flush()
     if hasattr(os, "posix_fallocate"):
         with path.open("r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+            try:
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+            except OSError as error:
+                if error.errno == errno.ENOSPC:
+                    raise  # else the file system cannot reserve
 
 
 def _open(path: Path, sums: Path, shape: tuple[int, ...]) -> tuple[NDArray[Any], Any] | None:

@@ -11,10 +11,11 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from unweave.data.feed import to_float
+from unweave.data.feed import to_float, to_uint8
 from unweave.errors import UserError, did_you_mean
 
 NOT_READ = {"EPS", "PDF"}  # programs, not pictures: Pillow would run them in Ghostscript
+STRIP = 256  # rows pasted at a time
 FITS = ("crop", "pad", "stretch")
 Box = tuple[float, float, float, float]  # left, top, right, bottom, in pixels of the picture
 
@@ -125,29 +126,33 @@ class Photo:
         edited: (1, 3, S, S) or (3, S, S) in [-1, 1]; mask: (1, 1, S, S), (1, S, S) or (S, S) in [0, 1], how much of each pixel is new.
         With a mask only what is new is enlarged: full * (1 - M) + enlarged(edited - (1 - mask) * square), M the enlarged mask; where it is
         0 every pixel stays as it was. Without one the whole square is replaced by the enlarged edit. Outside it nothing changes."""
-        edited = edited.detach().float().cpu().reshape(1, 3, self.size, self.size)
+        edited = edited.detach().float().cpu().reshape(3, self.size, self.size)
         left, top, right, bottom = (int(side) for side in self.box)
-        inside = max(left, 0), max(top, 0), min(right, self.full.width), min(bottom, self.full.height)
+        x0, y0, x1, y1 = max(left, 0), max(top, 0), min(right, self.full.width), min(bottom, self.full.height)
+        down = _enlargement(self.size, bottom - top)[y0 - top : y1 - top]
+        across = _enlargement(self.size, right - left)[x0 - left : x1 - left].T
+        if mask is not None:
+            mask = mask.detach().float().cpu().reshape(1, self.size, self.size)
+            edited = edited - (1 - mask) * self.square[0]
 
-        def enlarge(x: Tensor) -> Tensor:
-            shape = (bottom - top, right - left)
-            large = interpolate(x, shape, mode="bilinear", antialias=min(shape) < self.size)
-            return large[0, :, inside[1] - top : inside[3] - top, inside[0] - left : inside[2] - left]
-
-        if mask is None:
-            pixels = enlarge(edited)
-        else:
-            mask = mask.detach().float().cpu().reshape(1, 1, self.size, self.size)
-            old = to_float(torch.from_numpy(np.array(self.full.crop(inside)).transpose(2, 0, 1)))
-            pixels = old * (1 - enlarge(mask)) + enlarge(edited - (1 - mask) * self.square)
-        new = ((pixels + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy()
         out = self.full.copy()
-        out.paste(Image.fromarray(new), inside[:2])
+        for start in range(0, y1 - y0, STRIP):  # a strip at a time: a whole photograph of floats takes gigabytes
+            rows = down[start : start + STRIP]
+            new = rows @ edited @ across
+            if mask is not None:
+                old = self.full.crop((x0, y0 + start, x1, y0 + start + len(rows)))
+                new += to_float(torch.from_numpy(np.array(old).transpose(2, 0, 1))) * (1 - rows @ mask @ across)
+            out.paste(Image.fromarray(to_uint8(new).permute(1, 2, 0).numpy()), (x0, y0 + start))
         if self.alpha is not None:
             out.putalpha(self.alpha)
         if profile := self.full.info.get("icc_profile"):
             out.info["icc_profile"] = profile
         return out
+
+
+def _enlargement(small: int, large: int) -> Tensor:
+    """Bilinear interpolation from `small` to `large` pixels as a matrix, (large, small). Shrinking is antialiased."""
+    return interpolate(torch.eye(small)[None, None], (large, small), mode="bilinear", antialias=large < small)[0, 0]
 
 
 def _upright(image: Image.Image) -> Image.Image:
