@@ -125,12 +125,15 @@ def train(
         "preset": preset or next(iter(kind.PRESETS)),
         "config": model.settings(),
         "about": summary,
+        "verbs": list(model.verbs),
         "data": about,
         "settings": dataclasses.asdict(asked),
         "asked": {"images": images, "minutes": minutes},
         "versions": versions | {"python": platform.python_version()},
     }
     folder = Path(out) if out is not None else _new_folder(method, about["spec"])
+    if here.rank == 0:
+        Run.vacant(folder)
     material = _Material(model, named, asked)  # before the folder is made: most mistakes show here
     if here.rank == 0:
         Run.create(folder, values)

@@ -85,16 +85,21 @@ class Run:
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{file} is damaged: a run's config says its method, config and settings.") from error
 
-    @classmethod
-    def create(cls, path: str | Path, config: dict[str, Any]) -> Run:
-        """A new run in an empty or new folder. Raises UserError for any other."""
+    @staticmethod
+    def vacant(path: str | Path) -> None:
+        """Raises UserError unless `path` is an empty folder or nothing yet: a run never writes over anything."""
         path = Path(path)
         if path.exists() and not path.is_dir():
             raise UserError(f"{path} is a file: give --out a new folder.")
         if path.exists() and any(path.iterdir()):
             go_on = f", or go on with the run in it: unweave resume {path}" if (path / "config.json").exists() else ""
             raise UserError(f"The folder {path} is not empty: give --out a new one{go_on}.")
-        write(path / "config.json", (json.dumps(config, indent=2) + "\n").encode())
+
+    @classmethod
+    def create(cls, path: str | Path, config: dict[str, Any]) -> Run:
+        """A new run in a vacant place."""
+        cls.vacant(path)
+        write(Path(path) / "config.json", (json.dumps(config, indent=2) + "\n").encode())
         return cls(path)
 
     def settle(self, **settings: Any) -> None:
@@ -149,21 +154,23 @@ class Run:
 
     def write_card(self) -> None:
         """card.md: what this model is, in words."""
-        settings, facts = self.config["settings"], self.facts
-        snapshots = [line for line in self.lines() if "figures" in line]
-        best = next((line for line in reversed(snapshots) if line["best"]), None)
-        figures = "".join(f"- {name}: {number:.4g}\n" for name, number in (best or {"figures": {}})["figures"].items())
-        at = f" (after {best['images']:,} images, on the validation split)" if best else ""
-        config = "".join(f"- {name}: {number}\n" for name, number in self.config["config"].items())
-        write(
-            self.path / "card.md",
-            f"# A {self.config['method']} model\n\n{self.config.get('about', '')}\n\n"
-            f"Trained on {self.config.get('data', {}).get('spec', 'data of its own')} with {facts['images']:,} images read "
-            f"(batch {settings.get('batch')}, seed {settings.get('seed')}) in {facts['seconds'] / 60:.1f} minutes, "
-            f"by unweave {self.config.get('versions', {}).get('unweave', '')}.\n\n"
-            f"## Figures of the weights{at}\n{figures or '- none: the latest weights are kept'}\n\n"
-            f"## Config\n{config}\n## Use\n```\nunweave evaluate {self.path.name}\n```\n".encode(),
+        known, settings, facts = self.config, self.config["settings"], self.facts
+        best = next((line for line in reversed(self.lines()) if line.get("best") and line["figures"]), None)
+        text = [f"# {known['method']}: {self.path.absolute().name}", known.get("about", "")]
+        text.append(
+            f"Trained on {known.get('data', {}).get('spec', 'data of its own')}: {facts['images']:,} images read, "
+            f"batch {settings.get('batch')}, seed {settings.get('seed')}, {facts['seconds'] / 60:.1f} minutes, "
+            f"unweave {known.get('versions', {}).get('unweave', '')}."
         )
+        text.append("## Figures of its weights")
+        if best:
+            text.append(f"On held-out pictures of the validation split, after {best['images']:,} images:")
+            text.append("\n".join(f"- {name}: {number:.4g}" for name, number in best["figures"].items()))
+        else:
+            text.append("None: nothing chose among the snapshots, so these are the latest.")
+        text += ["## Config", "\n".join(f"- {name}: {number}" for name, number in known["config"].items()), "## Use"]
+        text.append("\n".join(f"    unweave {verb} {self.path} ..." for verb in [*known.get("verbs", []), "evaluate"]))
+        write(self.path / "card.md", ("\n\n".join(text) + "\n").encode())
 
     # -- where it stands -------------------------------------------------------------------------------------------------------
 
