@@ -1,0 +1,310 @@
+"""Model and data in, report out.
+
+Which figures there are depends on what the model can do and on what is known about the data, by the table `PARTS` at the end; a method is
+never asked what it is. Truth (masks, true edits) is looked at here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from unweave.data import Folders, Table, load
+from unweave.data.feed import match, to_float
+from unweave.errors import UserError
+from unweave.metrics import edits, images, intervals, judges, masks, transfer
+from unweave.metrics.edits import Editor, Made, Pairs
+from unweave.metrics.images import Features
+from unweave.metrics.intervals import Estimate
+from unweave.metrics.probes import TRAIN, leakage, zero_residual
+from unweave.metrics.table import CLEAN, MASKS, WORN
+from unweave.pictures import Sheet, draw, overlay
+from unweave.report import Report
+
+SHOWN = 8  # pictures on a sheet
+ENCODED = 100  # pictures in one call of an encoder
+HELD = 1000  # test pictures of each set that probes and judges are tried on
+
+
+def evaluate(model: Any, data: Any, out: str | Path | None = None, pairs: int = 500, features: str | Path | None = None) -> Report:
+    """Measure a model on pictures that it has never seen.
+
+    model: a model, a run, or the name of one (shipped, folder, file, hub). data: a data set, or what `unweave.data` takes; a name without a
+    split means its test split. out: folder for the report and its sheets. pairs: how many pairs (a_i, b_j) are edited. features: an .npz of
+    AlexNet's weights for AlexNet-KID (else UNWEAVE_FEATURES). Raises UserError when the data is not what the model needs.
+    """
+    started, name, model = time.perf_counter(), _name(model), _model(model)
+    data = _data(data, model)
+    if isinstance(model, torch.nn.Module):
+        model.eval()
+    if hasattr(model, "needs"):
+        match(model.needs, data)
+    work = _Work(model, data, pairs, images.find_features(features))
+    report = Report(name, f"{data.spec}@{data.split}, {data.size} px", {})
+    with torch.no_grad():
+        for part in PARTS:
+            if part.applies(work):
+                part.add(work, report)
+    if not report.measures:
+        raise UserError(
+            f"Nothing of {name} can be measured on {data.spec}: it needs two sets for edits, or pictures that it can draw again."
+        )
+    report.cost["minutes_of_evaluation"] = round((time.perf_counter() - started) / 60, 2)
+    if out is not None:
+        report.write(out)
+    return report
+
+
+def _name(model: Any) -> str:
+    if isinstance(model, (str, Path)):
+        return Path(model).stem if Path(model).is_file() else Path(model).name
+    return Path(model.path).name if hasattr(model, "path") else str(getattr(model, "name", type(model).__name__.lower()))
+
+
+def _model(model: Any) -> Any:
+    if isinstance(model, (str, Path)) or hasattr(model, "path"):
+        from unweave.models import load as load_model
+
+        return load_model(getattr(model, "path", model))
+    return model
+
+
+def _data(data: Any, model: Any) -> Any:
+    if isinstance(data, (str, Folders, Table)):
+        split = None if isinstance(data, str) and "@" in data else "test"
+        return load(data, size=getattr(model, "size", 64), split=split)
+    return data
+
+
+class _Work:
+    """What several parts need, made once."""
+
+    def __init__(self, model: Any, data: Any, count: int, features: Features | None):
+        self.model, self.data, self.features = model, data, features
+        self.two_sets = {"a", "b"} <= set(data.offers)
+        self.editor = editor(model)
+        self.edits = self.two_sets and (self.editor.transfer or self.editor.remove) is not None
+        self.codes = {code.name for code in getattr(model, "codes", ()) if code.source == "encoded"}
+        if self.edits:
+            self.train = data.sibling("train")
+            self.pairs = edits.test_pairs(data, count)
+            self.judge = judges.part_judge(self.train)
+            self.sees = judges.probability(self.judge)
+            self.accuracy = judges.accuracy(self.sees, data)
+            self.made = edits.make(self.editor, self.pairs)
+
+    def encoded(self, code: str, data: Any, stream: str, most: int, domain: str | None) -> np.ndarray:
+        """One code of up to `most` pictures of a stream, (N, ...)."""
+        count = min(most, data.lengths[stream])
+        starts = range(0, count, ENCODED)
+        parts = [self.model.encode(to_float(data.take(stream, range(s, min(s + ENCODED, count)))), domain)[code] for s in starts]
+        return torch.cat(parts).float().numpy()
+
+
+def editor(model: Any) -> Editor:
+    """What a model's verbs can do, as functions of pictures."""
+
+    def put(donor: Tensor, onto: Tensor) -> Tensor:
+        return model.transfer(donor, onto=onto)
+
+    offered = model.verbs
+    return Editor(
+        transfer=put if "transfer" in offered else None,
+        remove=model.remove if "remove" in offered else None,
+        segment=model.segment if "segment" in offered else None,
+    )
+
+
+def edit_measures(model: Any, data: Any, pairs: int = 500) -> dict[str, Estimate]:
+    """The measures of edits alone, by name: of a model or an `Editor` on the test split of two sets. Quick once the judge is made."""
+    able = model if isinstance(model, Editor) else editor(model)
+    judge = judges.probability(judges.part_judge(data.sibling("train")))
+    return edits.measure(able, edits.test_pairs(data, pairs), judge, judges.accuracy(judge, data))
+
+
+# -- parts of a report ---------------------------------------------------------------------------------------------------------
+
+
+def _add_edits(work: _Work, report: Report) -> None:
+    report.measures |= edits.measure(work.made, work.pairs, work.sees, work.accuracy)
+    others, notes = baselines(work.pairs, work.judge)
+    report.baselines = {name: edits.measure(made, work.pairs, work.sees, work.accuracy) for name, made in others.items()}
+    report.notes += notes
+    known = {WORN: work.pairs.worn, CLEAN: work.pairs.clean, MASKS: work.pairs.mask}
+    missing = [what for what, truth in known.items() if truth is None]
+    if missing:
+        report.notes.append(f"Not measured, because the data has no {' and no '.join(missing)}: every figure that compares with the truth.")
+    if work.features is None:
+        report.notes.append("Not measured: AlexNet-KID, for want of a features file (--features FILE.npz or UNWEAVE_FEATURES).")
+    else:
+        _add_distance(work, report, others)
+    report.sheets |= sheets(work.made, work.pairs, work.editor)
+
+
+def _add_distance(work: _Work, report: Report, others: dict[str, Made]) -> None:
+    assert work.features is not None
+
+    def seen(data: Any) -> Tensor:
+        rows = np.random.default_rng(0).permutation(data.lengths["b"])[:HELD]
+        return work.features(to_float(data.take("b", rows)))  # type: ignore[misc]
+
+    real, distances = seen(work.data), {}
+    for row, made in {"": work.made, **others}.items():
+        if made.transfers is not None:
+            distances[row] = _distance(work.features(made.transfers), real)
+    if "" in distances:
+        report.measures["alexnet_kid"] = distances.pop("")
+    for row, found in distances.items():
+        report.baselines[row]["alexnet_kid"] = found
+    floor = _distance(seen(work.train), real)
+    report.notes.append(
+        f"Real pictures of b's training split are at AlexNet-KID {floor.value:.3f} from the test split's: no model need be nearer."
+    )
+
+
+def _distance(x: Tensor, y: Tensor) -> Estimate:
+    found = images.kernel_distance(x, y, size=max(2, min(len(x), len(y), 500) // 2))  # halves: subsets that differ give an interval
+    low, high = np.percentile(found, [2.5, 97.5])
+    return Estimate(float(np.mean(found)), float(low), float(high), len(x))
+
+
+def _add_leakage(work: _Work, report: Report) -> None:
+    train, test = (
+        [work.encoded("common", data, stream, most, stream) for stream in ("a", "b")]
+        for data, most in ((work.train, TRAIN), (work.data, HELD))
+    )
+    labels = [np.repeat([0, 1], [len(codes) for codes in sets]) for sets in (train, test)]
+    report.measures |= leakage(np.concatenate(train), labels[0], np.concatenate(test), labels[1])
+
+
+def _add_residual(work: _Work, report: Report) -> None:
+    most = min(work.data.lengths["a"], work.data.lengths["b"], HELD)
+    report.measures["zero_residual"] = zero_residual(*(work.encoded("separate", work.data, stream, most, None) for stream in ("a", "b")))
+
+
+def _add_reconstruction(work: _Work, report: Report) -> None:
+    count = min(HELD, work.data.lengths["image"])
+    errors: list[Tensor] = []
+    shown: list[list[Tensor]] = []
+    for start in range(0, count, ENCODED):
+        x = to_float(work.data.take("image", range(start, min(start + ENCODED, count))))
+        drawn = work.model.decode(work.model.encode(x)).image
+        errors.append(transfer.difference(drawn, x).mean((1, 2)))
+        shown = shown or [list(x[:SHOWN]), list(drawn[:SHOWN])]
+    report.measures["reconstruction_error"] = intervals.mean(torch.cat(errors))
+    report.sheets["Drawn again: above the pictures, below what the model makes of them"] = draw(Sheet(shown))
+
+
+def _add_cost(work: _Work, report: Report) -> None:
+    if isinstance(work.model, torch.nn.Module):
+        report.cost["parameters"] = sum(p.numel() for p in work.model.parameters())
+    if work.edits and work.editor.transfer is not None:
+        donor, onto = to_float(work.pairs.b[:1]), to_float(work.pairs.a[:1])
+        report.cost["milliseconds_a_transfer"] = _milliseconds(lambda: work.editor.transfer(donor, onto))  # type: ignore[misc]
+    try:
+        import resource
+    except ImportError:  # Windows has none
+        return
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    report.cost["peak_megabytes"] = round(peak / (2**20 if sys.platform == "darwin" else 2**10))
+
+
+def _milliseconds(act: Callable[[], Any], times: int = 10) -> float:
+    taken = []
+    for _ in range(times + 1):
+        start = time.perf_counter()
+        act()
+        taken.append(time.perf_counter() - start)
+    return round(float(np.median(taken[1:])) * 1000, 2)
+
+
+# -- baselines -----------------------------------------------------------------------------------------------------------------
+
+
+def baselines(pairs: Pairs, judge: judges.Judge) -> tuple[dict[str, Made], list[str]]:
+    """Three simple ways to do the job, and one sentence about each: nothing, copy_paste and cam."""
+    a, b = to_float(pairs.a), to_float(pairs.b)
+    heat = edits.apply(lambda x: judges.cam(judge, x), pairs.b)
+    marked = masks.binary(heat)
+    boxes = transfer.box(pairs.mask if pairs.mask is not None else marked[:, 0])[:, None]
+
+    def pasted(where: Tensor, found: Tensor | None) -> Made:
+        return Made(torch.where(where, b, a), torch.where(where, a, b), found)
+
+    whose = "true mask (so it is told where the part is)" if pairs.mask is not None else "class-activation map"
+    return {"nothing": Made(a, b), "copy_paste": pasted(boxes, None), "cam": pasted(marked, heat)}, [
+        "nothing: the picture as it is.",
+        f"copy_paste: the box of the donor's {whose} pasted at the same place; removal pastes that box of a face of a.",
+        "cam: the judge's class-activation map as the mask; transfer and removal paste what is under it.",
+    ]
+
+
+# -- sheets --------------------------------------------------------------------------------------------------------------------
+
+
+def sheets(made: Made, pairs: Pairs, able: Editor) -> dict[str, Image.Image]:
+    """Pictures to look at, by caption; the word before the colon names the file."""
+    found: dict[str, Sheet] = {}
+    a, b = to_float(pairs.a), to_float(pairs.b)
+    first = list(range(min(SHOWN, len(pairs))))
+    if able.transfer is not None and made.transfers is not None:
+        put, targets, donors = able.transfer, a[:6], b[:6]
+        cells = [list(put(donors, target[None].expand_as(donors))) for target in targets]
+        found["Grid: donors across, targets down"] = Sheet([[None, *donors], *[[t, *row] for t, row in zip(targets, cells)]])
+        worn = None if pairs.worn is None else to_float(pairs.worn)
+        columns = {"target": a, "donor": b, "transfer": made.transfers} | ({} if worn is None else {"truth": worn})
+        found["Transfers: the first of the test pairs"] = _rows(columns, first)
+        if pairs.worn_mask is not None:
+            region = transfer.dilate(pairs.worn_mask)
+            worst = transfer.worst_block(transfer.difference(made.transfers, a), region).argsort(descending=True)[:SHOWN].tolist()
+            found["Worst transfers: those that change most outside the part"] = _rows(columns, worst)
+    if made.removals is not None:
+        clean = {} if pairs.clean is None else {"truth": to_float(pairs.clean)}
+        found["Removals: the first of the test pairs"] = _rows({"picture": b, "removal": made.removals} | clean, first)
+        if pairs.clean is not None and pairs.mask is not None:
+            error = transfer.inside(transfer.difference(made.removals, clean["truth"]), transfer.dilate(pairs.mask))
+            worst = error.argsort(descending=True)[:SHOWN].tolist()
+            found["Worst removals: those farthest from the true face"] = _rows({"picture": b, "removal": made.removals} | clean, worst)
+    if made.masks is not None:
+        hard = masks.binary(made.masks)
+        rows = {"picture": b, "soft mask": made.masks, "marked": _overlaid(b, hard)}
+        if pairs.mask is not None:
+            rows["truth"] = _overlaid(b, pairs.mask[:, None])
+            worst = masks.iou(hard[:, 0], pairs.mask).argsort()[:SHOWN].tolist()
+            found["Worst masks: the least overlap with the truth"] = _rows(rows, worst)
+        found["Masks: the first of the test pairs"] = _rows(rows, first)
+    return {caption: draw(sheet) for caption, sheet in found.items()}
+
+
+def _rows(columns: dict[str, Tensor], which: Sequence[int]) -> Sheet:
+    return Sheet([[pictures[i] for i in which] for pictures in columns.values()], left=list(columns))
+
+
+def _overlaid(pictures: Tensor, where: Tensor) -> Tensor:
+    return torch.stack([overlay(picture, mask.float()) for picture, mask in zip(pictures, where)])
+
+
+@dataclass(frozen=True)
+class _Part:
+    """applies: whether the model and the data allow it. add: measures it into the report."""
+
+    applies: Callable[[_Work], bool]
+    add: Callable[[_Work, Report], None]
+
+
+PARTS = (
+    _Part(lambda w: w.edits, _add_edits),
+    _Part(lambda w: w.edits and "common" in w.codes, _add_leakage),
+    _Part(lambda w: w.edits and "separate" in w.codes, _add_residual),
+    _Part(lambda w: "image" in w.data.offers and bool(w.codes), _add_reconstruction),
+    _Part(lambda w: True, _add_cost),
+)

@@ -1,0 +1,213 @@
+"""Judges: small classifiers that say whether a picture shows the part. They are trained on real pictures only, never on a model's outputs.
+
+Two are used, with different seeds. `set_judge` learns from set membership alone and helps to choose a run's best snapshot. `part_judge` is
+the evaluation's: it also learns from the training split's truth, where there is one (the same face without the part). A judge's own
+accuracy on the test split is printed beside every figure that rests on it.
+
+A judge must be fair to pictures that are a little wrong, so it is taught with blurred, noisy, shifted and recoloured ones, and with
+blends of two pictures whose label is the blend's share (mixup, Zhang et al., 2018): half-visible glasses are half an answer, not a whole
+one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Protocol
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from unweave.data import cache
+from unweave.data.feed import to_float
+from unweave.machine import pick_precision
+from unweave.method import Adam, Batch, Group, Method, Phase, Progress, Terms, images
+from unweave.schedules import WarmDecay
+
+log = logging.getLogger("unweave.metrics")
+VERSION = 1  # raise it when a judge's network or lessons change: cached ones are then made anew
+BATCH = 24  # pictures of each set in a step
+TWINS = 1500  # faces drawn with and without the part for the evaluation's judge: drawing costs 2 ms each
+
+
+class Pictures(Protocol):
+    """What a judge needs of a two-set data set (the training split)."""
+
+    size: int
+    key: str
+    lengths: dict[str, int]
+    truth: Any
+
+    def take(self, name: str, indices: Any) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class JudgeConfig:
+    size: int = 64  # side of the square pictures
+    channels: int = 3
+    width: int = 24  # channels of the first stage
+    lr: float = 3e-3
+
+
+class Judge(Method):
+    """A convolutional classifier of about 130,000 parameters: four stages, global average pooling, one linear layer."""
+
+    name: ClassVar[str] = "judge"
+    Config: ClassVar[type] = JudgeConfig
+    PRESETS: ClassVar[Mapping[str, Any]] = {"default": JudgeConfig()}
+    encodes: ClassVar[bool] = False
+
+    def __init__(self, config: JudgeConfig):
+        super().__init__(config)
+        w = config.width
+        strides = [2 if config.size // 2**i > 8 else 1 for i in range(1, 5)] if config.size < 128 else [2, 2, 2, 2]
+        widths = [config.channels, w, 2 * w, 4 * w, 4 * w]
+        stages: list[nn.Module] = []
+        for before, after, stride in zip(widths, widths[1:], strides, strict=False):
+            stages += [nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
+        self.stages = nn.Sequential(*stages)
+        self.head = nn.Linear(widths[-1], 1)
+
+        self.needs = {"a": images(config.size, config.channels), "b": images(config.size, config.channels)}
+        self.codes = ()
+        self.groups = {"judge": Group(("stages", "head"), Adam(WarmDecay(config.lr, warm=0.05, decay=0.3, floor=0.02), weight_decay=1e-3))}
+        self.phases = (Phase("judge", self.part_loss),)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, S, S) in [-1, 1] -> (N,) log-odds of showing the part."""
+        return self.head(self.stages(x).mean((2, 3)))[:, 0]
+
+    def part_loss(self, batch: Batch, progress: Progress) -> Terms:
+        """Cross-entropy on augmented pictures.
+
+        batch: a, and b, which has the part; where known also `with` and `without`, the same faces with the part and without.
+        """
+        draw = progress.generator
+        x, y = torch.cat([batch["a"], batch["b"]]), torch.arange(2.0).repeat_interleave(len(batch["a"])).to(batch["a"])
+        if "without" in batch:
+            share = torch.rand(len(batch["with"]), generator=draw).to(x)
+            faded = torch.lerp(batch["without"], batch["with"], share.view(-1, 1, 1, 1))  # the part alone fades in and out
+            x, y = torch.cat([x, batch["without"], faded]), torch.cat([y, torch.zeros_like(share), share])
+        x = augment(x, draw)
+        mixed = len(x) // 4
+        other, share = torch.randperm(len(x), generator=draw)[:mixed], torch.rand(mixed, generator=draw).to(x)
+        x[:mixed] = torch.lerp(x[other], x[:mixed], share.view(-1, 1, 1, 1))
+        y[:mixed] = torch.lerp(y[other], y[:mixed], share)
+        return Terms(part=F.binary_cross_entropy_with_logits(self(x).float(), y))
+
+
+def augment(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Pictures moved (up to 8 %), resized (10 %), mirrored, recoloured, some blurred or made noisy. (N, C, S, S) in [-1, 1] -> the same."""
+    n, draw = len(x), lambda *shape: torch.rand(*shape, generator=generator).to(x) * 2 - 1
+    place = torch.zeros(n, 2, 3).to(x)
+    scale = 1 + 0.1 * draw(n)
+    place[:, 0, 0], place[:, 1, 1] = scale * torch.where(draw(n) < 0, -1.0, 1.0), scale
+    place[:, :, 2] = 0.16 * draw(n, 2)
+    x = F.grid_sample(x, F.affine_grid(place, list(x.shape), align_corners=False), padding_mode="border", align_corners=False)
+    blurred = F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+    x = torch.lerp(x, blurred, draw(n, 1, 1, 1).clamp(min=0))
+    x = x * (1 + 0.15 * draw(n, 1, 1, 1)) + 0.15 * draw(n, 1, 1, 1) + 0.1 * draw(n, x.shape[1], 1, 1)
+    return x + 0.05 * draw(n, 1, 1, 1).clamp(min=0) * draw(*x.shape)
+
+
+# -- lessons -------------------------------------------------------------------------------------------------------------------
+
+
+def teach(judge: Judge, data: Pictures, seed: int, steps: int, truth: bool) -> Judge:
+    """The one phase of a judge, `steps` times, on pictures of the training split. truth: also show b's faces without the part."""
+    phase = judge.phases[0]
+    group = judge.groups[phase.group]
+    optimiser = group.optimiser.build(list(judge.parameters()))
+    lessons = torch.Generator().manual_seed(seed)
+    twins = _twins(data) if truth else {}
+    judge.train()
+    for step in range(steps):
+        progress = Progress(step, step * BATCH, step / steps, torch.Generator().manual_seed(seed * 1_000_003 + step))
+        for settings in optimiser.param_groups:
+            settings["lr"] = progress.at(group.optimiser.lr)
+        batch = {name: to_float(data.take(name, torch.randint(data.lengths[name], (BATCH,), generator=lessons))) for name in ("a", "b")}
+        if twins:
+            rows = torch.randint(len(twins["with"]), (BATCH // 2,), generator=lessons)
+            batch |= {name: to_float(pictures[rows]) for name, pictures in twins.items()}
+        optimiser.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=pick_precision(torch.device("cpu")) == "bf16"):
+            loss = phase.loss(batch, progress).total
+        loss.backward()
+        optimiser.step()
+    return judge.eval()
+
+
+def _twins(data: Pictures) -> dict[str, Tensor]:
+    rows = range(min(TWINS, data.lengths["b"]))
+    return {"with": data.take("b", rows), "without": data.truth.clean(rows)}
+
+
+def trained(data: Pictures, seed: int, steps: int, truth: bool) -> Judge:
+    """A judge of these pictures: read from the cache folder where the same one was made before, else taught and kept there."""
+    config = JudgeConfig(size=data.size)
+    what = json.dumps([VERSION, data.key, seed, steps, truth, asdict(config)])
+    file = cache.folder() / "judges" / (hashlib.sha256(what.encode()).hexdigest()[:24] + ".safetensors")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        judge = Judge(config)
+    if file.exists():
+        try:
+            judge.load_state_dict(load_file(file))
+            return judge.eval()
+        except Exception:  # a damaged cache file is made anew, whatever is wrong with it
+            file.unlink(missing_ok=True)
+    log.info("teaching a judge to see the part (once for these pictures; about a minute)")
+    with torch.enable_grad():
+        teach(judge, data, seed, steps, truth)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_suffix(f".{os.getpid()}")
+    save_file({k: v.contiguous() for k, v in judge.state_dict().items()}, temporary)
+    temporary.replace(file)
+    return judge
+
+
+def set_judge(data: Pictures, seed: int = 1, steps: int = 600) -> Callable[[Tensor], Tensor]:
+    """A judge of set membership, for choosing a snapshot: it sees pictures of a and b and nothing else.
+
+    data: the training split, streams "a" and "b". -> callable, (N, C, S, S) in [-1, 1] -> (N,) probability of showing what b shows.
+    """
+    return probability(trained(data, seed, steps, False))
+
+
+def part_judge(data: Pictures, seed: int = 2, steps: int = 600) -> Judge:
+    """The evaluation's judge: from set membership and, where the training split has truth, from b's faces without the part too."""
+    return trained(data, seed, steps, data.truth is not None)
+
+
+def probability(judge: Judge) -> Callable[[Tensor], Tensor]:
+    """The judge's answer as a function: (N, C, S, S) in [-1, 1] -> (N,) in [0, 1], without gradients."""
+
+    @torch.no_grad()
+    def answer(x: Tensor) -> Tensor:
+        return judge.to(x.device)(x.float()).sigmoid()
+
+    return answer
+
+
+@torch.no_grad()
+def cam(judge: Judge, x: Tensor) -> Tensor:
+    """Class-activation map: where the judge sees the part. (N, C, S, S) in [-1, 1] -> (N, 1, S, S) in [0, 1], each picture's largest is 1.
+
+    The last stage's channels, weighted as the linear layer weighs them, negative evidence dropped. Source: Zhou et al., Learning Deep
+    Features for Discriminative Localization, 2016.
+    """
+    heat = torch.einsum("nchw,c->nhw", judge.stages(x.float()), judge.head.weight[0]).relu()[:, None]
+    heat = F.interpolate(heat, size=x.shape[-2:], mode="bilinear", align_corners=False)
+    return heat / heat.amax((1, 2, 3), keepdim=True).clamp(min=1e-8)
+
+
+def accuracy(judge: Callable[[Tensor], Tensor], data: Pictures, most: int = 1000) -> float:
+    """Balanced share of right answers on up to `most` pictures of each set (of the test split)."""
+    answers = {name: judge(to_float(data.take(name, range(min(most, data.lengths[name]))))) > 0.5 for name in ("a", "b")}
+    return float((1 - answers["a"].float().mean() + answers["b"].float().mean()) / 2)

@@ -1,0 +1,61 @@
+"""Masks: how a soft one becomes a binary one without seeing the truth, and how a binary one is compared with the truth."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from unweave.errors import UserError
+
+BINS = 256
+FLOOR = 0.1  # a mask that nowhere reaches this is empty, however its faint values are spread
+
+
+def otsu(values: Tensor) -> float:
+    """The threshold that splits numbers in [0, 1] into two groups of largest between-class variance.
+
+    values: any shape. Formula: w0 w1 (m0 - m1)^2 over the 255 inner edges of a 256-bin histogram; where many edges are equally good (a gap
+    between the groups) their middle is taken. Source: Otsu, A threshold selection method from gray-level histograms, 1979.
+    """
+    histogram = torch.histc(values.detach().float().flatten(), BINS, 0.0, 1.0).double()
+    centres = (torch.arange(BINS, dtype=torch.double) + 0.5) / BINS
+    below, sum_below = histogram.cumsum(0)[:-1], (histogram * centres).cumsum(0)[:-1]
+    above, sum_above = histogram.sum() - below, (histogram * centres).sum() - sum_below
+    between = below * above * (sum_below / below.clamp(min=1) - sum_above / above.clamp(min=1)) ** 2
+    best = torch.nonzero(between >= between.max() * (1 - 1e-9)).flatten().double()
+    return float((best.mean() + 1) / BINS)
+
+
+def automatic_threshold(masks: Tensor) -> Tensor:
+    """One threshold for each picture, by Otsu on that picture's own mask values; at least 0.1, so that an empty mask stays empty.
+
+    masks: (N, 1, S, S) or (N, S, S) in [0, 1] -> (N,). A picture's threshold depends on no other picture, and on no truth.
+    """
+    return torch.tensor([max(FLOOR, otsu(mask)) for mask in masks], dtype=torch.float32, device=masks.device)
+
+
+def binary(masks: Tensor, threshold: float | str = "auto") -> Tensor:
+    """Soft masks as bool masks of the same shape. threshold: "auto", or a number in [0, 1]: pixels above it belong to the part.
+
+    masks: (N, 1, S, S) or (N, S, S) in [0, 1]. Raises UserError for another word or a number outside [0, 1].
+    """
+    if threshold == "auto":
+        edges = automatic_threshold(masks)
+        return masks > edges.view(-1, *[1] * (masks.dim() - 1)).to(masks)
+    try:
+        number = float(threshold)
+    except ValueError:
+        number = float("nan")
+    if not 0 <= number <= 1:
+        raise UserError(f"A threshold is auto, soft or a number from 0 to 1, not {threshold!r}.")
+    return masks > number
+
+
+def iou(masks: Tensor, truth: Tensor) -> Tensor:
+    """Intersection over union of each picture's two masks: |m and t| / |m or t|, in [0, 1]; 1 where both are empty.
+
+    masks, truth: (N, S, S) or (N, 1, S, S), bool -> (N,).
+    """
+    mine, true = masks.flatten(1), truth.flatten(1)
+    union = (mine | true).sum(1)
+    return torch.where(union > 0, (mine & true).sum(1) / union.clamp(min=1), 1.0)
