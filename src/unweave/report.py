@@ -101,7 +101,8 @@ class Report:
         meanings = "".join(f"<dt>{name}<dd>{html.escape(str(MEASURES[name]))}" for name in self._names())
         return (
             f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-            f"<title>{title}</title><style>{STYLE}</style><h1>{title}</h1><div class=wide><table><tr><th>{'<th>'.join(head)}{body}</table></div>"
+            f"<title>{title}</title><style>{STYLE}</style><h1>{title}</h1>"
+            f"<div class=wide><table><tr><th>{'<th>'.join(head)}{body}</table></div>"
             f"<p>95 % bootstrap intervals in brackets. {html.escape(self._costs().capitalize())}<ul>{remarks}</ul>{pictures}"
             f"<h2>What the figures say</h2><dl>{meanings}</dl></html>\n"
         )

@@ -1,0 +1,71 @@
+import pytest
+import torch
+
+from unweave.errors import UserError
+from unweave.metrics import masks
+
+
+def naive_otsu(values):
+    """Tries all edges on the numbers themselves, without a histogram."""
+    best, at = -1.0, 0.0
+    for edge in torch.arange(1, 256) / 256:
+        low, high = values[values <= edge], values[values > edge]
+        if len(low) and len(high):
+            between = len(low) * len(high) * (low.mean() - high.mean()).item() ** 2
+            if between > best + 1e-9:
+                best, at = between, edge.item()
+    return at
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_otsu_against_all_thresholds_tried(seed):
+    draw = torch.Generator().manual_seed(seed)
+    values = torch.cat([torch.rand(300, generator=draw) ** 3 * 0.6, 0.5 + 0.4 * torch.rand(80, generator=draw)])
+    values = (torch.floor(values * 256) + 0.5) / 256  # on the bins' centres, so that both see the same numbers
+    assert masks.otsu(values) == pytest.approx(naive_otsu(values), abs=1 / 256)
+
+
+def test_a_gap_is_cut_in_the_middle():
+    assert masks.otsu(torch.tensor([0.1] * 90 + [0.9] * 10)) == pytest.approx(0.5, abs=0.01)
+
+
+def test_every_picture_has_its_own_threshold():
+    faint, strong = torch.zeros(1, 8, 8), torch.zeros(1, 8, 8)
+    faint[:, 2:4], strong[:, 4:6] = 0.4, 1.0
+    both = torch.stack([faint, strong])
+    alone = torch.cat([masks.automatic_threshold(m[None]) for m in both])
+    assert torch.equal(masks.automatic_threshold(both), alone)
+    assert torch.equal(masks.binary(both), torch.stack([faint > 0, strong > 0]))
+
+
+def test_scaling_a_mask_does_not_change_what_is_marked():
+    mask = torch.rand(1, 1, 32, 32, generator=torch.Generator().manual_seed(0)) * 0.2
+    mask[..., 8:16, 4:28] += 0.7
+    assert (masks.binary(mask) == masks.binary(mask * 0.6)).float().mean() > 0.99
+
+
+def test_an_empty_mask_stays_empty():
+    faint = torch.rand(1, 1, 16, 16) * 0.08
+    assert not masks.binary(faint).any() and not masks.binary(torch.zeros(1, 1, 16, 16)).any()
+
+
+def test_thresholds_given_by_hand_and_wrong_ones():
+    mask = torch.tensor([[[[0.2, 0.6]]]])
+    assert masks.binary(mask, "0.4").flatten().tolist() == [False, True] and masks.binary(mask, 0.1).all()
+    for wrong in ("automatic", "1.5", -0.1, "nan"):
+        with pytest.raises(UserError, match="A threshold is auto, soft or a number"):
+            masks.binary(mask, wrong)
+
+
+def test_iou_by_hand():
+    one, two = torch.zeros(3, 4, 4, dtype=torch.bool), torch.zeros(3, 4, 4, dtype=torch.bool)
+    one[0, :2], two[0, 1:3] = True, True  # 8 and 8 pixels, 4 in common
+    one[1, 0] = True  # nothing there to find
+    assert masks.iou(one, two).tolist() == pytest.approx([4 / 12, 0, 1])
+    assert masks.iou(one[:, None], two[:, None]).tolist() == masks.iou(two, one).tolist()
+
+
+def test_random_masks_overlap_as_chance_says():
+    draw = torch.Generator().manual_seed(0)
+    one, two = torch.rand(2, 50, 64, 64, generator=draw) < 0.2
+    assert masks.iou(one, two).mean().item() == pytest.approx(0.04 / 0.36, abs=0.005)
