@@ -122,9 +122,10 @@ def _train(wish: Demo, out: Path) -> Path:
 
 def _measure(model: Method, test: Dataset) -> None:
     from unweave.evaluate import editor
-    from unweave.metrics.edits import measure, test_pairs
+    from unweave.metrics.edits import make, measure, test_pairs
 
-    found = measure(editor(model), test_pairs(test, PAIRS))
+    pairs = test_pairs(test, PAIRS)
+    found = measure(make(editor(model), pairs), pairs)
     for name, meaning in FIGURES.items():
         if name in found:
             say(f"  {name:<21} {found[name].value:5.2f}   {meaning}")

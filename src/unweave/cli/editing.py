@@ -104,7 +104,8 @@ def remove(argv: list[str]) -> int:
     wish = parse(Remove, argv, "remove")
     from unweave import edits
 
-    return _report(edits.remove(_model(wish.model, wish.device), edits.pictures(_some(wish.images)), Path(wish.out), wish.fit))
+    images = edits.pictures(_some(wish.images))
+    return _report(edits.remove(_model(wish.model, wish.device), images, Path(wish.out), wish.fit))
 
 
 def segment(argv: list[str]) -> int:
@@ -114,8 +115,8 @@ def segment(argv: list[str]) -> int:
         _fraction(wish.threshold)
     from unweave import edits
 
-    model = _model(wish.model, wish.device)
-    return _report(edits.segment(model, edits.pictures(_some(wish.images)), Path(wish.out), wish.threshold, wish.fit))
+    images = edits.pictures(_some(wish.images))
+    return _report(edits.segment(_model(wish.model, wish.device), images, Path(wish.out), wish.threshold, wish.fit))
 
 
 def interpolate(argv: list[str]) -> int:

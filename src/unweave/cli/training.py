@@ -197,6 +197,7 @@ def _train(method: str, wish: Any) -> int:
     from unweave.data import load
 
     named = source(wish, wish.spec)
+    _model(method, wish, device="meta")  # a size that the networks cannot take is said before pictures are drawn
     _announce(load(named, size=wish.method.size, split="train"))
     run = recipe.train(
         method,
@@ -215,6 +216,16 @@ def _train(method: str, wish: Any) -> int:
     return _ended(run)
 
 
+def _model(method: str, wish: Any, device: str = "cpu") -> Method:
+    import torch
+
+    from unweave import runs
+    from unweave.methods import get
+
+    with torch.device(device):
+        return runs.build(get(method), dataclasses.asdict(wish.method))
+
+
 def _ended(run: Run) -> int:
     """Say how the training ended; -> the exit status."""
     if run.finished:
@@ -227,7 +238,8 @@ def _ended(run: Run) -> int:
 
 def _announce(learned: Dataset) -> None:
     """How much there is to learn from, and what is wrong with it."""
-    counts = ", ".join(f"{number:,} of {name}" for name, number in learned.lengths.items() if learned.offers[name].kind == "image")
+    kinds = {name: number for name, number in learned.lengths.items() if learned.offers[name].kind == "image"}
+    counts = " and ".join(f"{number:,} pictures{f' of {name}' if len(kinds) > 1 else ''}" for name, number in kinds.items())
     say(f"{learned.spec}: {counts} to learn from.")
     for note in learned.notes:
         say(f"  {note}")
@@ -235,14 +247,13 @@ def _announce(learned: Dataset) -> None:
 
 def _dry(method: str, wish: Any) -> int:
     """What would be trained: networks, data, steps and time."""
-    from unweave import machine, runs
+    from unweave import machine
     from unweave.data import load
     from unweave.data.feed import Feed, match
     from unweave.logs import duration
-    from unweave.methods import get
     from unweave.train import Settings, Training
 
-    model = runs.build(get(method), dataclasses.asdict(wish.method))
+    model = _model(method, wish)
     print(f"{method} at {model.size} px, {_parameters(model):,} parameters; {_parameters(model, kept=True):,} of them stay in the model:")
     for name, network in model.named_children():
         print(f"  {name:<14} {sum(p.numel() for p in network.parameters()):>12,}")

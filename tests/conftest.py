@@ -1,0 +1,44 @@
+"""What many tests share: a cache of their own, two small folders of pictures, and a tiny model in a file."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from contract import tiny
+from unweave.runs import Run
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Tests draw into a cache of their own, never into the user's."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UNWEAVE_CACHE", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """a/ and b/ with 20 pictures each, 48 x 40 pixels; those of b have a bright square."""
+    root, random = tmp_path_factory.mktemp("folders"), np.random.default_rng(0)
+    for name in ("a", "b"):
+        (root / name).mkdir()
+        for i in range(20):
+            coarse = Image.fromarray(random.integers(0, 160, (5, 6, 3), dtype=np.uint8))
+            pixels = np.asarray(coarse.resize((48, 40), Image.Resampling.BICUBIC)).copy()
+            if name == "b":
+                pixels[8:18, 14:30] = 255 - random.integers(0, 40, 3, dtype=np.uint8)
+            Image.fromarray(pixels).save(root / name / f"{name}{i:02}.png")
+    return root
+
+
+@pytest.fixture(scope="session")
+def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The weights file of a tiny `mask` model as it is before training."""
+    model = tiny.build("mask")
+    run = Run.create(tmp_path_factory.mktemp("model") / "run", {"method": "mask", "config": model.settings(), "settings": {}})
+    run.write_weights("weights", model)
+    return run.path / "weights.safetensors"
