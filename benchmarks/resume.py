@@ -97,22 +97,27 @@ def main() -> None:
         finish(process)
         duration = time.monotonic() - start
         print(f"undisturbed: {duration:.1f} s, {' '.join(sums(whole))}", flush=True)
-        equal = 0
-        for number in range(1, wish.kills + 1):
-            folder = Path(place) / f"killed-{number}"
+        equal = kills = tries = 0
+        while kills < wish.kills:
+            tries += 1
+            folder = Path(place) / f"killed-{tries}"
             process = unweave(*how, "--out", folder, processes=wish.processes)
             start = begun(process, folder)
             moment = moments.uniform(0, duration)
             while process.poll() is None and time.monotonic() - start < moment:
                 time.sleep(0.01)
-            ended = process.poll() is not None
+            if process.poll() is not None:
+                finish(process)
+                duration *= 0.9  # it was quicker than the first: no kill
+                continue
             kill(process)
+            kills += 1
             state = (folder / "state" / "state.safetensors").exists()
             finish(unweave("resume", folder, processes=wish.processes))
             same = sums(folder) == sums(whole)
             equal += same
-            where = "after its end" if ended else f"after {moment:.1f} s, {'with a state' if state else 'before its first state'}"
-            print(f"kill {number} {where}: {'equal' if same else 'DIFFERENT'}", flush=True)
+            where = "with a state" if state else "before its first state"
+            print(f"kill {kills} after {moment:.1f} s, {where}: {'equal' if same else 'DIFFERENT'}", flush=True)
         print(f"{equal} of {wish.kills} equal, {wish.processes} process{'es' if wish.processes > 1 else ''}")
     sys.exit(0 if equal == wish.kills else 1)
 
