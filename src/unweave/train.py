@@ -90,8 +90,7 @@ class Training:
         streams = sum(need.kind in ("image", "clip") for need in method.needs.values())
         self.per_step = settings.batch * settings.accumulate * here.world * max(1, streams)
         self.total = math.ceil(settings.images / self.per_step) if settings.images else None
-        precision = pick_precision(here.device) if settings.precision == "auto" else settings.precision
-        self.bf16 = precision == "bf16"
+        self.bf16 = (pick_precision(here.device) if settings.precision == "auto" else settings.precision) == "bf16"
         self.parameters = {
             name: [p for network in group.networks for p in getattr(method, network).parameters() if p.requires_grad]
             for name, group in method.groups.items()
@@ -115,10 +114,9 @@ class Training:
 
     def advance(self, stop: bool, seconds: float) -> tuple[dict[str, float], bool]:
         """One step. -> the raw terms ("phase/term", averaged over micro batches and processes), and whether any process wants to stop."""
-        rank = self.here.rank
-        torch.manual_seed(_seed(self.settings.seed, self.step, rank))  # for dropout and the like
-        generator = torch.Generator().manual_seed(_seed(self.settings.seed, self.step, rank, 1))
-        progress = Progress(self.step, self.images, self.fraction, generator)
+        seeds = (self.settings.seed, self.step, self.here.rank)
+        torch.manual_seed(_seed(*seeds))  # for dropout and the like
+        progress = Progress(self.step, self.images, self.fraction, torch.Generator().manual_seed(_seed(*seeds, 1)))
         position = self.step * self.settings.accumulate * (1 + len(self.fresh))
         main = self._read(position)
         values: dict[str, Tensor] = {}
@@ -224,8 +222,7 @@ class Training:
         """The inverse of `tensors`."""
         parts: dict[str, dict[str, Tensor]] = {"method": {}, "average": {}, "optimiser": {}}
         for key, tensor in tensors.items():
-            part, _, rest = key.partition("/")
-            parts[part][rest] = tensor
+            parts[key.partition("/")[0]][key.partition("/")[2]] = tensor
         self.method.load_state_dict(parts["method"])
         if self.averaged:
             self.average.load_state_dict(parts["average"])
@@ -279,9 +276,12 @@ def train(
     if state := run.read_state():
         tensors, facts = state
         if facts["per_step"] != job.per_step:
-            was, now = facts["per_step"], job.per_step
-            raise UserError(f"This run reads {was} images a step and would now read {now}: resume it with as many processes as before.")
-        job.restore(tensors, facts["step"], facts["seconds"])
+            change = f"{facts['per_step']} images a step and would now read {job.per_step}"
+            raise UserError(f"This run reads {change}: resume it with as many processes as before.")
+        try:
+            job.restore(tensors, facts["step"], facts["seconds"])
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise UserError(f"The state of {run.path} is of another version of this method: train anew.") from error
         best = facts["best"]
     log = Log(run, job.step) if here.rank == 0 else None
     score = score if log else None

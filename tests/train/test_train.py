@@ -318,6 +318,12 @@ def test_another_number_of_processes_is_refused(tmp_path: Path) -> None:
         go(make(), tmp_path / "run", 8, batch=2)
 
 
+def test_a_state_of_other_networks_is_refused(tmp_path: Path) -> None:
+    go(make(), tmp_path / "run", 4)
+    with pytest.raises(UserError, match="another version of this method"):
+        go(make(replace(PLAIN, width=5)), tmp_path / "run", 8)
+
+
 # -- trouble -------------------------------------------------------------------------------------------------------------------
 
 
