@@ -78,7 +78,7 @@ def command(argv: list[str]) -> int:
     say(
         "\nNow with your own pictures:\n"
         f"  unweave transfer {SHIPPED} --from her.png --onto him.png -o out          put her glasses on him\n"
-        "  unweave train mask --data.a WITHOUT/ --data.b WITH/ --minutes 60         learn any other part, from two folders\n"
+        "  unweave train mask --data.a WITHOUT/ --data.b WITH/ --minutes 60                 learn any other part, from two folders\n"
     )
     for path in sheets:
         result(path)
@@ -100,12 +100,11 @@ def sheet(model: Method, test: Dataset) -> Image:
         grid = model.grid(targets, donors)
         clean, masks = verbs.removed(model, donors), verbs.segment(model, donors)
     assert clean.image is not None
-    grid.left, grid.top = ["", *["onto"] * len(targets)], ["", *["from"] * len(donors)]
     below = Sheet(
-        [list(donors), list(clean.image), [overlay(picture, mask) for picture, mask in zip(donors, masks)]],
-        left=["picture", "without", "where"],
+        [[None, *donors], [None, *clean.image], [None, *[overlay(picture, mask) for picture, mask in zip(donors, masks)]]],
+        left=["", "taken off", "marked"],
     )
-    return column([("These people's glasses on those faces", draw(grid)), ("Taken off, and marked", draw(below))])
+    return column([("The glasses of the people above, on the faces at the left", draw(grid)), ("Taken off, and marked", draw(below))])
 
 
 def _train(wish: Demo, out: Path) -> Path:
