@@ -31,11 +31,15 @@ SHOWN = 8  # pictures on a sheet, each way
 
 @dataclass
 class Done:
-    """What came of an edit. written: the pictures, in order. sheet: an overview of them. broken: what could not be read, and why."""
+    """What came of an edit. written: the pictures, in order. sheet: an overview of them. broken: what could not be read, and why.
+
+    notes: remarks on pictures that were read, such as that only the first frame of an animation was.
+    """
 
     written: list[Path] = field(default_factory=list)
     sheet: Path | None = None
     broken: list[tuple[Path, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def result(self) -> Path:
@@ -166,9 +170,11 @@ def _squares(paths: Sequence[Path], size: int, fit: str, done: Done) -> Iterator
 
     def read(path: Path) -> Tensor | str:
         try:
-            return Photo(path, size, fit).square
+            photo = Photo(path, size, fit)
         except UserError as error:
             return str(error)
+        done.notes += photo.notes
+        return photo.square
 
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
         for start in range(0, len(paths), BATCH):

@@ -88,14 +88,13 @@ def transfer(argv: list[str]) -> int:
         raise UsageError("Name at least one picture after --onto.")
     onto = edits.pictures(wish.onto)
     steps = [(_model(name, wish.device), edits.pictures([donor])) for name, donor in [(wish.model, wish.from_), *chain]]
-    out, broken = Path(wish.out), []
+    done = edits.Done()
     with tempfile.TemporaryDirectory() as between:
         for i, (model, donors) in enumerate(steps):
-            last = i == len(steps) - 1
-            done = edits.transfer(model, donors, onto, out if last else Path(between, str(i)), wish.fit, wish.amount)
-            broken += done.broken
+            out = Path(wish.out) if i == len(steps) - 1 else Path(between, str(i))
+            before, done = done, edits.transfer(model, donors, onto, out, wish.fit, wish.amount)
+            done.broken, done.notes = before.broken + done.broken, before.notes + done.notes
             onto = done.written
-    done.broken = broken
     return _report(done)
 
 
@@ -187,8 +186,10 @@ def _fraction(text: str) -> None:
 
 def _report(done: Done) -> int:
     """Say what was written and what could not be read; -> the exit status."""
-    for path, why in done.broken:
-        say(f"skipped {path}: {why}")
+    for note in done.notes:
+        say(note)
+    for _, why in done.broken:
+        say(f"skipped: {why}")
     if done.broken:
         say(f"{len(done.written)} written, {len(done.broken)} skipped.")
     if done.sheet:
