@@ -196,8 +196,13 @@ def _train(method: str, wish: Any) -> int:
     from unweave import recipe
     from unweave.data import load
 
+    from unweave.runs import Run
+
     named = source(wish, wish.spec)
-    _model(method, wish, device="meta")  # a size that the networks cannot take is said before pictures are drawn
+    # What can be refused at once is, before pictures are drawn.
+    _model(method, wish, device="meta")
+    if wish.out is not None:
+        Run.vacant(wish.out)
     _announce(load(named, size=wish.method.size, split="train"))
     run = recipe.train(
         method,
