@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -195,13 +196,12 @@ def _before(argv: list[str], flag: str) -> str | None:
 def _train(method: str, wish: Any) -> int:
     from unweave import recipe
     from unweave.data import load
-
     from unweave.runs import Run
 
     named = source(wish, wish.spec)
     # What can be refused at once is, before pictures are drawn.
     _model(method, wish, device="meta")
-    if wish.out is not None:
+    if wish.out is not None and os.environ.get("RANK", "0") == "0":  # of several processes, the first makes the folder
         Run.vacant(wish.out)
     _announce(load(named, size=wish.method.size, split="train"))
     run = recipe.train(
