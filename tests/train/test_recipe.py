@@ -55,6 +55,13 @@ def test_train_then_load(folders: Folders, tmp_path: Path) -> None:
     assert "A small two-set method" in (run.path / "card.md").read_text()
 
 
+def test_a_method_that_asks_for_it_gets_a_judge_of_the_two_sets(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(methods.get("tiny"), "judged", ("a", "b"))
+    run = recipe.train("tiny", folders, out="out", on_progress=quiet, **SHORT)
+    figures = [line["figures"] for line in run.lines() if "figures" in line]
+    assert len(figures) == 2 and all(0.5 < f["seen"] <= 1.0 for f in figures)  # real pictures of b
+
+
 def test_the_same_words_give_the_same_bytes_and_resume_too(folders: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = recipe.train("tiny", folders, out="whole", on_progress=quiet, **SHORT)
 

@@ -77,7 +77,7 @@ class Tiny(Method):
 
     def validate(self, batch: Batch, judge: Callable[[Tensor], Tensor] | None = None) -> dict[str, float]:
         error = (self.decode(self.encode(batch["b"], "b")).image - batch["b"]).abs().mean().item()
-        return {"score": -error, "error": error}
+        return {"score": -error, "error": error} | ({"seen": judge(batch["b"]).mean().item()} if judge else {})
 
     def preview(self, batch: Batch) -> Sheet:
         return self.grid(batch["a"][:2], batch["b"][:2])
