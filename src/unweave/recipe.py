@@ -1,7 +1,7 @@
 """From names to a running training: the method, its data, the judge that chooses its snapshot, and a run folder.
 
-    run = train("mask", "faces:glasses", size=64, images=200_000)
-    run = resume("runs/mask-faces-glasses", images=400_000)
+run = train("mask", "faces:glasses", size=64, images=200_000)
+run = resume("runs/mask-faces-glasses", images=400_000)
 """
 
 from __future__ import annotations
