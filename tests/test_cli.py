@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -230,3 +231,17 @@ def test_lists(say: Say, command: str, word: str) -> None:
     status, text, error = say(command)
     assert status == 0, error
     assert word in text
+
+
+REAL = os.environ.get("UNWEAVE_TEST_DATA")
+
+
+@pytest.mark.skipif(not REAL, reason="UNWEAVE_TEST_DATA names no folder of real pictures")
+def test_real_faces_with_a_table(say: Say) -> None:
+    """Aligned photographs of faces with a table of attribute scores: as two sets, a person in one split only."""
+    faces = Path(str(REAL)) / "faces-real"
+    words = ("--data.images", faces / "images", "--data.attributes", faces / "attributes.csv", "--data.part", "Eyeglasses")
+    limits = ("--data.above", 0.9, "--data.below", 0.02, "--data.group", r"^(.*)_\d+")
+    status, text, error = say("train", "mask", *words, *limits, *TINY, "--images", "1k", "--dry-run")
+    assert status == 0, error
+    assert re.search(r"gets +a: .* x \d,\d{3}, b: .* x \d{3}\n", text)
