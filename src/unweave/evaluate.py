@@ -143,6 +143,8 @@ def _add_edits(work: _Work, report: Report) -> None:
     missing = [what for what, truth in known.items() if truth is None]
     if missing:
         report.notes.append(f"Not measured, because the data has no {' and no '.join(missing)}: every figure that compares with the truth.")
+    if work.pairs.worn is not None and work.pairs.others is None:
+        report.notes.append("Not measured: part_match, because files hold one true transfer for each face.")
     if work.features is None:
         report.notes.append("Not measured: AlexNet-KID, for want of a features file (--features FILE.npz or UNWEAVE_FEATURES).")
     else:

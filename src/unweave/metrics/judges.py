@@ -4,7 +4,7 @@ Two are used, with different seeds. `set_judge` learns from set membership alone
 the evaluation's: it also learns from the training split's truth, where there is one (the same face without the part). A judge's own
 accuracy on the test split is printed beside every figure that rests on it.
 
-A judge must be fair to pictures that are a little wrong, so it is taught with blurred, noisy, shifted and recoloured ones, and with
+A judge must be fair to pictures that are a little wrong, so it is taught with blurred, noisy, stained, moved and recoloured ones, and with
 blends of two pictures whose label is the blend's share (mixup, Zhang et al., 2018): half-visible glasses are half an answer, not a whole
 one.
 """
@@ -31,8 +31,9 @@ from unweave.method import Adam, Batch, Group, Method, Phase, Progress, Terms, i
 from unweave.schedules import WarmDecay
 
 log = logging.getLogger("unweave.metrics")
-VERSION = 1  # raise it when a judge's network or lessons change: cached ones are then made anew
+VERSION = 2  # raise it when a judge's network or lessons change: cached ones are then made anew
 BATCH = 24  # pictures of each set in a step
+EPOCHS = 20  # times that a small set is seen
 TWINS = 1500  # faces drawn with and without the part for the evaluation's judge: drawing costs 2 ms each
 
 
@@ -95,7 +96,7 @@ class Judge(Method):
             faded = torch.lerp(batch["without"], batch["with"], share.view(-1, 1, 1, 1))  # the part alone fades in and out
             x, y = torch.cat([x, batch["without"], faded]), torch.cat([y, torch.zeros_like(share), share])
         x = augment(x, draw)
-        mixed = len(x) // 4
+        mixed = len(x) // 8
         other, share = torch.randperm(len(x), generator=draw)[:mixed], torch.rand(mixed, generator=draw).to(x)
         x[:mixed] = torch.lerp(x[other], x[:mixed], share.view(-1, 1, 1, 1))
         y[:mixed] = torch.lerp(y[other], y[:mixed], share)
@@ -103,7 +104,7 @@ class Judge(Method):
 
 
 def augment(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Pictures moved (up to 8 %), resized (10 %), mirrored, recoloured, some blurred or made noisy. (N, C, S, S) in [-1, 1] -> the same."""
+    """Pictures moved (up to 8 %), resized (10 %), mirrored, recoloured, some blurred or dirty. (N, C, S, S) in [-1, 1] -> the same."""
     n, draw = len(x), lambda *shape: torch.rand(*shape, generator=generator).to(x) * 2 - 1
     place = torch.zeros(n, 2, 3).to(x)
     scale = 1 + 0.1 * draw(n)
@@ -113,7 +114,8 @@ def augment(x: Tensor, generator: torch.Generator) -> Tensor:
     blurred = F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
     x = torch.lerp(x, blurred, draw(n, 1, 1, 1).clamp(min=0))
     x = x * (1 + 0.15 * draw(n, 1, 1, 1)) + 0.15 * draw(n, 1, 1, 1) + 0.1 * draw(n, x.shape[1], 1, 1)
-    return x + 0.05 * draw(n, 1, 1, 1).clamp(min=0) * draw(*x.shape)
+    blotches = F.interpolate(draw(n, x.shape[1], 8, 8), size=x.shape[-2:], mode="bilinear")
+    return x + 0.25 * draw(n, 1, 1, 1).clamp(min=0) * blotches + 0.4 * draw(n, 1, 1, 1).clamp(min=0) ** 2 * draw(*x.shape)
 
 
 # -- lessons -------------------------------------------------------------------------------------------------------------------
@@ -151,6 +153,7 @@ def _twins(data: Pictures) -> dict[str, Tensor]:
 def trained(data: Pictures, seed: int, steps: int, truth: bool) -> Judge:
     """A judge of these pictures: read from the cache folder where the same one was made before, else taught and kept there."""
     config = JudgeConfig(size=data.size)
+    steps = min(steps, max(30, EPOCHS * min(data.lengths["a"], data.lengths["b"]) // BATCH))  # few pictures are soon learned
     what = json.dumps([VERSION, data.key, seed, steps, truth, asdict(config)])
     file = cache.folder() / "judges" / (hashlib.sha256(what.encode()).hexdigest()[:24] + ".safetensors")
     with torch.random.fork_rng(devices=[]):
@@ -180,7 +183,7 @@ def set_judge(data: Pictures, seed: int = 1, steps: int = 600) -> Callable[[Tens
     return probability(trained(data, seed, steps, False))
 
 
-def part_judge(data: Pictures, seed: int = 2, steps: int = 600) -> Judge:
+def part_judge(data: Pictures, seed: int = 2, steps: int = 900) -> Judge:
     """The evaluation's judge: from set membership and, where the training split has truth, from b's faces without the part too."""
     return trained(data, seed, steps, data.truth is not None)
 
