@@ -89,7 +89,7 @@ class _Work:
     """What several parts need, made once."""
 
     def __init__(self, model: Any, data: Any, count: int, features: Features | None):
-        self.model, self.data, self.features = model, data, features
+        self.model, self.data, self.features, self.place = model, data, features, _place(model)
         self.two_sets = {"a", "b"} <= set(data.offers)
         self.editor = editor(model)
         self.edits = self.two_sets and (self.editor.transfer or self.editor.remove) is not None
@@ -104,24 +104,24 @@ class _Work:
 
     def encoded(self, code: str, data: Any, stream: str, most: int, domain: str | None) -> np.ndarray:
         """One code of up to `most` pictures of a stream, (N, ...)."""
-        count = min(most, data.lengths[stream])
-        starts = range(0, count, ENCODED)
-        parts = [self.model.encode(to_float(data.take(stream, range(s, min(s + ENCODED, count)))), domain)[code] for s in starts]
-        return torch.cat(parts).float().numpy()
+        pictures = data.take(stream, range(min(most, data.lengths[stream])))
+        parts = [self.model.encode(to_float(chunk).to(self.place), domain)[code].float().cpu() for chunk in pictures.split(ENCODED)]
+        return torch.cat(parts).numpy()
 
 
 def editor(model: Any) -> Editor:
-    """What a model's verbs can do, as functions of pictures."""
-
-    def put(donor: Tensor, onto: Tensor) -> Tensor:
-        return model.transfer(donor, onto=onto)
-
-    offered = model.verbs
+    """What a model's verbs can do, as functions of pictures; these are brought to where the model is."""
+    offered, there = model.verbs, _place(model)
     return Editor(
-        transfer=put if "transfer" in offered else None,
-        remove=model.remove if "remove" in offered else None,
-        segment=model.segment if "segment" in offered else None,
+        transfer=(lambda donor, onto: model.transfer(donor.to(there), onto=onto.to(there))) if "transfer" in offered else None,
+        remove=(lambda picture: model.remove(picture.to(there))) if "remove" in offered else None,
+        segment=(lambda picture: model.segment(picture.to(there))) if "segment" in offered else None,
     )
+
+
+def _place(model: Any) -> torch.device:
+    weight = next(model.parameters(), None) if isinstance(model, torch.nn.Module) else None
+    return torch.device("cpu") if weight is None else weight.device
 
 
 def edit_measures(model: Any, data: Any, pairs: int = 500) -> dict[str, Estimate]:
@@ -194,12 +194,11 @@ def _add_residual(work: _Work, report: Report) -> None:
 
 
 def _add_reconstruction(work: _Work, report: Report) -> None:
-    count = min(HELD, work.data.lengths["image"])
     errors: list[Tensor] = []
     shown: list[list[Tensor]] = []
-    for start in range(0, count, ENCODED):
-        x = to_float(work.data.take("image", range(start, min(start + ENCODED, count))))
-        drawn = work.model.decode(work.model.encode(x)).image
+    for chunk in work.data.take("image", range(min(HELD, work.data.lengths["image"]))).split(ENCODED):
+        x = to_float(chunk)
+        drawn = work.model.decode(work.model.encode(x.to(work.place))).image.float().cpu()
         errors.append(transfer.difference(drawn, x).mean((1, 2)))
         shown = shown or [list(x[:SHOWN]), list(drawn[:SHOWN])]
     report.measures["reconstruction_error"] = intervals.mean(torch.cat(errors))
@@ -260,7 +259,7 @@ def sheets(made: Made, pairs: Pairs, able: Editor) -> dict[str, Image.Image]:
     first = list(range(min(SHOWN, len(pairs))))
     if able.transfer is not None and made.transfers is not None:
         put, targets, donors = able.transfer, a[:6], b[:6]
-        cells = [list(put(donors, target[None].expand_as(donors))) for target in targets]
+        cells = [list(put(donors, target[None].expand_as(donors)).cpu()) for target in targets]
         found["Grid: donors across, targets down"] = Sheet([[None, *donors], *[[t, *row] for t, row in zip(targets, cells)]])
         worn = None if pairs.worn is None else to_float(pairs.worn)
         columns = {"target": a, "donor": b, "transfer": made.transfers} | ({} if worn is None else {"truth": worn})
