@@ -46,6 +46,13 @@ def test_set_membership_is_enough():
     assert judges.accuracy(ask, Bars(seed=5)) > 0.9
 
 
+def test_the_judge_of_snapshots_never_looks_at_the_truth():
+    class Closed(Bars):
+        truth = property(lambda self: pytest.fail("it looked"), lambda self, _: None)
+
+    judges.set_judge(Closed(seed=4), steps=2)
+
+
 def test_half_visible_is_less_than_visible(judge):
     bars = Bars(seed=6)
     there, gone = bars.take("b", range(100)).float() / 127.5 - 1, bars.truth.clean(range(100)).float() / 127.5 - 1
