@@ -110,7 +110,7 @@ def options_of(cls: type, default: Any = None) -> list[str]:
     settings: dict[str, Any] = {} if default is None else {"default": default}
     with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
         tyro.cli(cls, args=["--help"], prog="x", **settings)
-    XX
+    return sorted(set(re.findall(r"(?<![\w-])--[a-z][\w.-]*\w", text.getvalue())) - {"--help"})
 
 
 def count(text: str, what: str) -> int:
