@@ -15,8 +15,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import unweave as uw
 from unweave.cli import COMMANDS, run
 from unweave.cli.training import _wish
+from unweave.demo import sheet
+from unweave.models import load, shipped
 from unweave.runs import Run
 
 Say = Callable[..., tuple[int, str, str]]
@@ -209,6 +212,25 @@ def test_results_of_the_same_name_are_overwritten(say: Say, model_file: Path, ph
     for _ in range(2):
         assert say("remove", model_file, photos / "wide.png", "-o", tmp_path / "out")[0] == 0
     assert len(list((tmp_path / "out").iterdir())) == 2
+
+
+# -- demo ----------------------------------------------------------------------------------------------------------------------
+
+
+def test_demo_shows_the_shipped_model(say: Say, tmp_path: Path) -> None:
+    status, text, error = say("demo", "--no-train", "-o", tmp_path / "demo")
+    if not shipped():
+        assert status == 1 and "No model ships" in error
+        return
+    assert status == 0, error
+    assert last(text) == tmp_path / "demo" / "shipped.png" and Image.open(last(text)).width > 600
+    assert "unweave train mask --data.a" in error
+
+
+def test_demo_sheet_of_any_mask_model(model_file: Path) -> None:
+    model = load(model_file)
+    picture = sheet(model, uw.data("faces:glasses@test", size=model.size, n=8))
+    assert picture.width > 600 and picture.height > 800
 
 
 # -- what there is -------------------------------------------------------------------------------------------------------------

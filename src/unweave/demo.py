@@ -59,6 +59,7 @@ def command(argv: list[str]) -> int:
     out, device = Path(wish.out), place(wish.device).device
     edits.folder(out)
     sheets: list[Path] = []
+    usable: str | Path = SHIPPED
     if SHIPPED in models.shipped():
         started = time.monotonic()
         model = models.load(SHIPPED, device)
@@ -70,15 +71,17 @@ def command(argv: list[str]) -> int:
         return 1
     if not wish.no_train:
         run = _train(wish, out)
+        usable = usable if sheets else run
         model = models.load(run, device)
         test = load(f"{DATA}@test", model.size, n=PAIRS)
         sheets.append(edits.save_image(sheet(model, test), out / "trained.png"))
         say(f"\nThe model trained just now: {sheets[-1]}")
         _measure(model, test)
     say(
-        "\nNow with your own pictures:\n"
-        f"  unweave transfer {SHIPPED} --from her.png --onto him.png -o out          put her glasses on him\n"
-        "  unweave train mask --data.a WITHOUT/ --data.b WITH/ --minutes 60                 learn any other part, from two folders\n"
+        "\nNow with your own pictures. Her glasses on him:\n"
+        f"  unweave transfer {usable} --from her.png --onto him.png -o out\n"
+        "Any other part, learned from a folder without it and one with it:\n"
+        "  unweave train mask --data.a WITHOUT/ --data.b WITH/ --minutes 60\n"
     )
     for path in sheets:
         result(path)
