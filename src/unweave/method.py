@@ -1,0 +1,228 @@
+"""The training contract: a method declares what moves together (Group), what is minimised when (Phase), out of which summands (Terms).
+
+The trainer knows nothing else of a method; edits, measures and export know only its codes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from unweave import verbs as edits
+from unweave.codes import Code, Codes, Output
+from unweave.pictures import Sheet
+from unweave.schedules import Schedule, value
+
+Batch = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Need:
+    """What one key of a batch is: `kind` ("image", "attributes", "factors", "clip" ...) and the shape of one sample."""
+
+    kind: str
+    shape: tuple[int, ...]
+
+
+def images(size: int, channels: int = 3) -> Need:
+    """Square pictures, (N, channels, size, size), in [-1, 1] when a loss sees them."""
+    return Need("image", (channels, size, size))
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Adam (Kingma and Ba, 2015). lr: a number or a schedule of the run's fraction."""
+
+    lr: float | Schedule = 2e-4
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+
+    def build(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+        kind = torch.optim.AdamW if self.weight_decay else torch.optim.Adam
+        fused = all(p.device.type in ("cpu", "cuda", "mps") for p in parameters)
+        return kind(parameters, lr=value(self.lr, 0.0), betas=self.betas, eps=self.eps, weight_decay=self.weight_decay, fused=fused)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Networks that one optimiser moves together.
+
+    networks: attribute names of the method. clip: largest gradient norm. ema: half-life in images of an average of the weights,
+    which is then what edits use. buffers: how the average treats float buffers. keep: whether editing needs these networks
+    (a critic is needed for training only and is left out of the weight files).
+    """
+
+    networks: tuple[str, ...]
+    optimiser: Adam
+    clip: float | None = None
+    ema: float | None = None
+    buffers: Literal["copy", "average"] = "copy"
+    keep: bool = True
+
+
+class Terms:
+    """Named, weighted summands of one loss, in the paper's order. `values` are the raw ones, for the log."""
+
+    def __init__(self, **terms: Tensor):
+        self.values: dict[str, Tensor] = {}
+        self.weights: dict[str, float] = {}
+        for name, term in terms.items():
+            self.add(name, term)
+
+    def add(self, name: str, term: Tensor, weight: float = 1.0) -> None:
+        """One more summand: a scalar and its weight."""
+        if name in self.values:
+            raise ValueError(f"the term {name!r} is there already")
+        self.values[name] = term
+        self.weights[name] = weight
+
+    @property
+    def total(self) -> Tensor:
+        """The weighted sum; terms of weight 0 are logged but cost no backward pass."""
+        parts = [self.values[k] * w for k, w in self.weights.items() if w]
+        if not parts:
+            raise ValueError("a loss needs at least one term with a weight")
+        return torch.stack([p.float() for p in parts]).sum()
+
+
+@dataclass
+class Progress:
+    """Where a run stands. step: finished steps. images: pictures read. fraction: of the run, in [0, 1].
+
+    generator: the only source of randomness that losses may use; on the CPU, seeded anew each step, so that a resumed run
+    draws the same numbers.
+    """
+
+    step: int
+    images: int
+    fraction: float
+    generator: torch.Generator
+
+    def at(self, number: float | Schedule) -> float:
+        """A number or a schedule, as it stands now."""
+        return value(number, self.fraction)
+
+    def randn(self, *shape: int, like: Tensor) -> Tensor:
+        """Standard normal numbers on `like`'s device, in its precision."""
+        return torch.randn(*shape, generator=self.generator).to(like)
+
+    def permutation(self, n: int) -> Tensor:
+        """A random order of n things (an index tensor on the CPU)."""
+        return torch.randperm(n, generator=self.generator)
+
+
+Loss = Callable[[Batch, Progress], Terms]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One loss that moves one group, with the knobs in which papers differ.
+
+    every: only each so many steps. start, stop: fractions of the run between which it is due. gain: factor on the total (lazy
+    regularisers set it to `every`). precision: "fp32" for gradient penalties. fresh: reads a batch of its own. others: the mode
+    of the networks that stand still.
+    """
+
+    group: str
+    loss: Loss
+    every: int = 1
+    start: float = 0.0
+    stop: float = 1.0
+    gain: float = 1.0
+    precision: Literal["auto", "fp32"] = "auto"
+    fresh: bool = False
+    others: Literal["train", "eval"] = "train"
+
+    @property
+    def name(self) -> str:
+        """The loss's name: what logs and errors call this phase."""
+        return self.loss.__name__.removesuffix("_loss")
+
+    def due(self, progress: Progress) -> bool:
+        """Whether it runs in this step."""
+        return progress.step % self.every == 0 and self.start <= progress.fraction < max(self.stop, self.start + 1e-12)
+
+
+class Method(nn.Module):
+    """Base of every system. A subclass sets `name`, `Config`, `PRESETS`, and in __init__ `needs`, `codes`, `groups`, `phases`."""
+
+    name: ClassVar[str]
+    Config: ClassVar[type]
+    PRESETS: ClassVar[Mapping[str, Any]]
+    encodes: ClassVar[bool] = True  # has an encoder (a style generator does not)
+    masks: ClassVar[bool] = False  # its output has a mask: where the part is
+    judged: ClassVar[tuple[str, ...]] = ()  # the sets that a judge must tell apart to choose the best snapshot
+
+    needs: dict[str, Need]
+    codes: tuple[Code, ...]
+    groups: dict[str, Group]
+    phases: tuple[Phase, ...]
+
+    def __init__(self, config: Any):
+        super().__init__()
+        self.config = config
+
+    # -- what it knows ---------------------------------------------------------------------------------------------------------
+
+    def encode(self, x: Tensor, domain: str | None = None) -> Codes:
+        """(N, C, S, S) in [-1, 1] -> Codes. With a domain, codes that its pictures lack are exact zeros."""
+        raise TypeError(f"{self.name} has no encoder: sample or project instead")
+
+    def decode(self, codes: Codes, onto: Tensor | None = None) -> Output:
+        """Codes -> Output. `onto`: the picture a mask paints on."""
+        raise TypeError(f"{self.name} has no decoder")
+
+    @property
+    def size(self) -> int:
+        """Side of its square pictures, in pixels."""
+        return self.config.size
+
+    @property
+    def verbs(self) -> tuple[str, ...]:
+        """The edits this model's codes allow."""
+        return edits.offered(self)
+
+    transfer = edits.transfer
+    remove = edits.remove
+    segment = edits.segment
+    interpolate = edits.interpolate
+
+    # -- how it learns ---------------------------------------------------------------------------------------------------------
+
+    def prepare(self, sample: Batch) -> None:
+        """Once before training: fill buffers that depend on the data. The default does nothing."""
+
+    def after(self, step: int, logged: Mapping[str, float]) -> None:
+        """After each step: the only place where a method changes its own state (buffers). The default does nothing."""
+
+    def validate(self, batch: Batch, judge: Callable[[Tensor], Tensor] | None) -> dict[str, float]:
+        """Figures of this snapshot on held-out pictures (no truth); "score" (higher is better) chooses the best one.
+
+        judge: (N, C, S, S) -> (N,) probability of showing what set b shows; given when `judged` names two sets.
+        """
+        raise TypeError(f"{self.name} does not say how to choose its best snapshot")
+
+    def preview(self, batch: Batch) -> Sheet:
+        """The picture to look at while it trains, from a few held-out pictures."""
+        raise TypeError(f"{self.name} draws no preview")
+
+    # -- how it is kept --------------------------------------------------------------------------------------------------------
+
+    def settings(self) -> dict[str, Any]:
+        """The config as plain JSON values."""
+        return asdict(self.config)
+
+    def kept(self) -> dict[str, Tensor]:
+        """The tensors that editing needs: everything but the networks of groups that are not kept."""
+        dropped = {n for g in self.groups.values() if not g.keep for n in g.networks}
+        return {k: v for k, v in self.state_dict().items() if k.split(".")[0] not in dropped}
+
+    def grid(self, targets: Tensor, donors: Tensor) -> Sheet:
+        """Rows: pictures to change; columns: donors of the part; each cell: this picture with that donor's part."""
+        cells = [[self.transfer(donor[None], onto=target[None])[0] for donor in donors] for target in targets]
+        return Sheet([[None, *donors], *[[target, *row] for target, row in zip(targets, cells, strict=True)]])

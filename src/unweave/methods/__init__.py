@@ -1,0 +1,21 @@
+"""The table of methods: one file per published system."""
+
+from __future__ import annotations
+
+import importlib
+
+from unweave.errors import UserError, did_you_mean
+from unweave.method import Method
+
+METHODS: dict[str, str] = {
+    "autoencoder": "unweave.methods.autoencoder:Autoencoder",
+    "mask": "unweave.methods.mask:Mask",
+}
+
+
+def get(name: str) -> type[Method]:
+    """The class of a method, by its name in the table. Raises UserError for an unknown one."""
+    if name not in METHODS:
+        raise UserError(f'There is no method "{name}": {did_you_mean(name, METHODS)}.')
+    module, _, cls = METHODS[name].partition(":")
+    return getattr(importlib.import_module(module), cls)

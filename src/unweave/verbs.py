@@ -1,0 +1,112 @@
+"""The edits, as small functions over encode, arithmetic on codes, decode. They are methods of every model too.
+
+A model offers a verb when its codes allow it. Pictures are (N, C, S, S) in [-1, 1]; a batch of one goes with any N.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from unweave.codes import Codes, Output
+from unweave.errors import UserError
+
+if TYPE_CHECKING:
+    from unweave.method import Method
+
+
+def _codes(model: Method) -> set[str]:
+    return {code.name for code in model.codes}
+
+
+OFFERS: dict[str, Callable[[Method], bool]] = {
+    "transfer": lambda m: m.encodes and "separate" in _codes(m),
+    "remove": lambda m: m.encodes and "separate" in _codes(m),
+    "segment": lambda m: m.encodes and m.masks,
+    "interpolate": lambda m: m.encodes,
+}
+
+
+def offered(model: Method) -> tuple[str, ...]:
+    """The verbs that this model's codes allow."""
+    return tuple(verb for verb, allowed in OFFERS.items() if allowed(model))
+
+
+def _require(model: Method, verb: str) -> None:
+    if not OFFERS[verb](model):
+        raise UserError(f"A {model.name} model cannot {verb}: it offers {', '.join(offered(model)) or 'no edits'}.")
+
+
+def _image(output: Output) -> Tensor:
+    if output.image is None:
+        raise UserError("This model does not draw pictures.")
+    return output.image
+
+
+@torch.no_grad()
+def transfer(model: Method, donor: Tensor, onto: Tensor, amount: float = 1.0) -> Tensor:
+    """Put the donor's part on another picture: the donor's `separate` code over the picture's own codes.
+
+    donor: pictures of set b, (N or 1, C, S, S). onto: pictures of set a. amount: scales the part's code. -> (N, C, S, S).
+    """
+    return _image(painted(model, donor, onto, amount))
+
+
+@torch.no_grad()
+def painted(model: Method, donor: Tensor, onto: Tensor, amount: float = 1.0) -> Output:
+    """`transfer` with everything the decoder says (the mask too)."""
+    _require(model, "transfer")
+    part = model.encode(donor, domain="b").only("separate")
+    codes = model.encode(onto, domain="a") | (part if amount == 1.0 else part.scale(amount, "separate"))
+    return model.decode(codes, onto=onto)
+
+
+@torch.no_grad()
+def remove(model: Method, image: Tensor) -> Tensor:
+    """The picture without the part. With a mask m: m * clean + (1 - m) * picture, so that the rest stays to the pixel.
+
+    image: pictures of set b, (N, C, S, S) -> (N, C, S, S).
+    """
+    return _image(removed(model, image))
+
+
+@torch.no_grad()
+def removed(model: Method, image: Tensor) -> Output:
+    """`remove` with everything the decoder says (the mask too)."""
+    _require(model, "remove")
+    codes = model.encode(image, domain="b")
+    if not model.masks:
+        return model.decode(codes.zero("separate"))
+    own = model.decode(codes, onto=image)
+    assert own.mask is not None and own.background is not None
+    return Output(own.mask * own.background + (1 - own.mask) * image, mask=own.mask, background=own.background)
+
+
+@torch.no_grad()
+def segment(model: Method, image: Tensor) -> Tensor:
+    """Where the part is: the soft mask of the picture's own codes, (N, C, S, S) -> (N, 1, S, S) in [0, 1]."""
+    _require(model, "segment")
+    mask = model.decode(model.encode(image, domain="b"), onto=image).mask
+    assert mask is not None
+    return mask
+
+
+@torch.no_grad()
+def interpolate(model: Method, first: Tensor, second: Tensor, code: str, steps: int = 8, onto: Tensor | None = None) -> Tensor:
+    """Walk one code in a straight line from `first`'s to `second`'s, all others as in `onto` (or `first`).
+
+    first, second, onto: one picture each, (1, C, S, S). -> (steps, C, S, S); the ends are exactly the two codes.
+    """
+    _require(model, "interpolate")
+    if steps < 2:
+        raise UserError(f"An interpolation needs at least 2 steps, not {steps}.")
+    start, end = (model.encode(x).only(code) for x in (first, second))
+    base = model.encode(first if onto is None else onto)
+    line = Codes.stack(*[base | start.mix(end, i / (steps - 1), code) for i in range(steps)])
+    return _image(model.decode(line, onto=onto))
+
+
+VERBS: Sequence[str] = tuple(OFFERS)
