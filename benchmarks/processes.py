@@ -1,6 +1,6 @@
 """Speed of several processes of one thread each (gloo) against one process with as many threads, at the same images a step.
 
-    python benchmarks/processes.py [--processes 2] [--size 64] [--batch 32] [--steps 60]
+    python benchmarks/processes.py [--processes 2] [--size 64] [--batch 32] [--steps 60] [--out results.jsonl]
 
 Prints images a second of both: the median of the log's lines after the first.
 """
@@ -15,6 +15,8 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from record import record
 
 
 def speed(wish: argparse.Namespace, processes: int, threads: int, batch: int, folder: Path) -> float:
@@ -36,6 +38,7 @@ def main() -> None:
     options.add_argument("--size", type=int, default=64)
     options.add_argument("--batch", type=int, default=32, help="pictures of each set in a step, all processes together")
     options.add_argument("--steps", type=int, default=60)
+    options.add_argument("--out", type=Path)
     wish = options.parse_args()
     with tempfile.TemporaryDirectory() as place:
         n = wish.processes
@@ -43,6 +46,8 @@ def main() -> None:
         print(f"1 process with {n} threads: {one:.1f} images/s", flush=True)
         several = speed(wish, n, 1, wish.batch // n, Path(place) / "several")
         print(f"{n} processes with 1 thread: {several:.1f} images/s, {several / one:.2f} times as fast")
+        asked = {"method": wish.method, "data": wish.data, "size": wish.size, "batch": wish.batch, "processes": n}
+        record(wish.out, 0, **asked, images_a_second_of_one=round(one, 1), images_a_second_of_several=round(several, 1))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Exact resume: a short run killed with SIGKILL at random moments and resumed ends with the bytes of one left alone.
 
-    python benchmarks/resume.py                   ten kills, one process
-    python benchmarks/resume.py --processes 2     ten kills, two processes (gloo)
+    python benchmarks/resume.py [--out results.jsonl]     ten kills, one process
+    python benchmarks/resume.py --processes 2             ten kills, two processes (gloo)
 
 Prints one line a kill, and the count at the end; exit 0 only if all files are equal.
 """
@@ -18,6 +18,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+from record import record
 
 FILES = ("weights.safetensors", "last.safetensors")
 
@@ -86,6 +88,7 @@ def main() -> None:
     options.add_argument("--batch", type=int, default=4)
     options.add_argument("--images", type=int, default=800)
     options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--out", type=Path)
     wish = options.parse_args()
     how = ["train", wish.method, wish.data, "--size", wish.size, "--batch", wish.batch, "--images", wish.images]
     moments = random.Random(wish.seed)
@@ -118,6 +121,8 @@ def main() -> None:
             equal += same
             where = "with a state" if state else "before its first state"
             print(f"kill {kills} after {moment:.1f} s, {where}: {'equal' if same else 'DIFFERENT'}", flush=True)
+        asked = {"method": wish.method, "data": wish.data, "size": wish.size, "processes": wish.processes}
+        record(wish.out, wish.seed, **asked, kills=kills, equal=equal)
         print(f"{equal} of {wish.kills} equal, {wish.processes} process{'es' if wish.processes > 1 else ''}")
     sys.exit(0 if equal == wish.kills else 1)
 
