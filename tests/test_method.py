@@ -135,11 +135,11 @@ def test_adam_is_built_as_declared() -> None:
 
 def test_adam_with_weight_decay_is_adamw() -> None:
     """Decay is decoupled: without a gradient, weights shrink by lr * decay of themselves."""
-    weight = nn.Parameter(torch.tensor([2.0]))
+    weight = nn.Parameter(torch.tensor([3.0]))
     optimiser = Adam(lr=0.1, weight_decay=0.5).build([weight])
     weight.grad = torch.zeros(1)
     optimiser.step()
-    assert weight.item() == pytest.approx(2.0 * (1 - 0.1 * 0.5))
+    assert weight.item() == pytest.approx(3.0 * (1 - 0.1 * 0.5))  # Adam's own decay would give 2.9
 
 
 def test_adam_starts_where_its_schedule_does() -> None:

@@ -96,6 +96,19 @@ def test_transfer_puts_the_donors_part_over_the_targets_own_codes() -> None:
     assert torch.equal(made[:, 0], A[:, 0]) and torch.equal(made[:, 1], B[:, 1])
 
 
+def test_pictures_are_encoded_as_members_of_their_sets() -> None:
+    asked = []
+
+    class Listening(Linear):
+        def encode(self, x: Tensor, domain: str | None = None) -> Codes:
+            asked.append((domain, x))
+            return super().encode(x, domain)
+
+    Listening().transfer(B, onto=A)
+    Listening().remove(B)
+    assert [(domain, x is B) for domain, x in asked] == [("b", True), ("a", False), ("b", True)]
+
+
 def test_transfer_scales_the_parts_code() -> None:
     assert torch.equal(Linear().transfer(B, onto=A, amount=0.5)[:, 1], 0.5 * B[:, 1])
     assert torch.equal(Linear().transfer(B, onto=A, amount=0.0)[:, 1], torch.zeros(3, SIZE, SIZE))
