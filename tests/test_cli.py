@@ -76,7 +76,7 @@ def test_version(say: Say) -> None:
 
 # -- training ------------------------------------------------------------------------------------------------------------------
 
-TINY = ("--size", 64, "--width", 8, "--batch", 4)
+TINY = ("--size", 32, "--width", 8, "--batch", 4)
 
 
 def test_train_then_go_on_then_use(say: Say, folders: Path, tmp_path: Path) -> None:

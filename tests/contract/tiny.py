@@ -13,7 +13,7 @@ from unweave.methods import get
 
 TINY: dict[str, dict[str, Any]] = {
     "autoencoder": {"size": 32, "width": 4, "factors": 3},
-    "mask": {"size": 64, "width": 8, "common": 8, "separate": 6},
+    "mask": {"size": 32, "width": 8, "separate": 6},
 }
 BATCH = 4
 

@@ -1,0 +1,1 @@
+"""The parts that methods are built of: blocks, encoders, decoders, critics."""

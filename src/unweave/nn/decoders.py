@@ -1,0 +1,94 @@
+"""Decoders: codes to pictures. All end without an activation: the method squashes (tanh for colour, sigmoid for a mask)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from unweave.nn.blocks import SLOPE, Double, Halve, ModulatedDouble, ModulatedResidual, Modulation, Norm, Residual, activation, norm, up
+
+
+class Decoder(nn.Module):
+    """A chain of doubling transposed 4x4 convolutions: (N, inputs, S, S) -> (N, outputs, S * 2^k, S * 2^k), k = len(channels) + 1.
+
+    The decoder of the two-set papers; norm and LeakyReLU after each but the last.
+    """
+
+    def __init__(self, inputs: int, channels: Sequence[int], outputs: int = 3, kind: Norm = "batch"):
+        super().__init__()
+        widths = [inputs, *channels]
+        self.body = nn.Sequential(*[up(i, o, kind) for i, o in zip(widths, widths[1:], strict=False)], up(channels[-1], outputs, last=True))
+
+    def forward(self, code: Tensor) -> Tensor:
+        return self.body(code)
+
+
+class ResidualDecoder(nn.Module):
+    """Residual blocks on the code's grid, then doublings: (N, code, S, S) -> (N, outputs, S * 2^k, S * 2^k), k = len(channels).
+
+    channels: widths from coarse to fine.
+    """
+
+    def __init__(self, code: int, channels: Sequence[int], outputs: int = 3, blocks: int = 1):
+        super().__init__()
+        steps = [Double(i, o) for i, o in zip(channels, channels[1:], strict=False)]
+        self.body = nn.Sequential(
+            nn.Conv2d(code, channels[0], 1), *[Residual(channels[0]) for _ in range(blocks)], *steps,
+            norm("group", channels[-1]), activation(), up(channels[-1], outputs, last=True),
+        )  # fmt: skip
+
+    def forward(self, code: Tensor) -> Tensor:
+        return self.body(code)
+
+
+class VectorDecoder(nn.Module):
+    """A linear layer onto a small grid, then a `ResidualDecoder`: (N, code) -> (N, outputs, size, size)."""
+
+    def __init__(self, code: int, channels: Sequence[int], size: int, outputs: int = 3):
+        super().__init__()
+        side = size >> len(channels)
+        self.shape = (channels[0], side, side)
+        self.first = nn.Linear(code, channels[0] * side * side)
+        self.body = ResidualDecoder(channels[0], channels, outputs)
+
+    def forward(self, code: Tensor) -> Tensor:
+        return self.body(self.first(code).unflatten(1, self.shape))
+
+
+class SquaresDecoder(nn.Module):
+    """A `ContextEncoder`'s map to a picture: (N, 48, S / 4, S / 4) -> (N, 3, S, S). Starts as the exact inverse of moving squares."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        last = nn.Conv2d(2 * width, 48, 1, bias=False)
+        nn.init.zeros_(last.weight)
+        self.body = nn.Sequential(nn.Conv2d(48, 2 * width, 1), Residual(2 * width), norm("group", 2 * width), activation(), last)
+
+    def forward(self, code: Tensor) -> Tensor:
+        return F.pixel_shuffle(code + self.body(code), 4)
+
+
+class ContextPainter(nn.Module):
+    """Draws a part on a fine map: (N, 48, S / 4, S / 4) and a vector (N, V) -> (N, outputs, S, S).
+
+    The map says where (it is read at S / 4 and S / 8), the vector says what (it steers every norm).
+    """
+
+    def __init__(self, vector: int, width: int, outputs: int = 4):
+        super().__init__()
+        w = width
+        self.first = nn.Conv2d(48, 2 * w, 3, 1, 1)
+        self.down8 = Halve(2 * w, 4 * w)
+        self.mid8 = ModulatedResidual(4 * w, vector)
+        self.up4, self.mid4 = ModulatedDouble(4 * w, 2 * w, vector), ModulatedResidual(2 * w, vector)
+        self.up2 = ModulatedDouble(2 * w, w, vector)
+        self.steer = Modulation(w, vector)
+        self.last = nn.Sequential(nn.Conv2d(w, 4 * outputs, 3, 1, 1), nn.PixelShuffle(2))
+
+    def forward(self, code: Tensor, vector: Tensor) -> Tensor:
+        h = self.first(code)
+        h = h + self.up4(self.mid8(self.down8(h), vector), vector)
+        h = self.up2(self.mid4(h, vector), vector)
+        return self.last(F.leaky_relu(self.steer(h, vector), SLOPE))
