@@ -26,7 +26,7 @@ from unweave.data.dataset import Dataset
 from unweave.data.feed import Feed, match, to_float
 from unweave.errors import UserError, did_you_mean
 from unweave.logs import Live, Tick
-from unweave.machine import place
+from unweave.machine import keep_memory, place
 from unweave.method import Batch, Method
 from unweave.methods import get
 from unweave.pictures import Sheet
@@ -191,6 +191,7 @@ class _Material:
 
 def _go(model: Method, run: Run, asked: Settings, material: _Material, on_progress: Callable[[Tick], None] | None) -> Run:
     here = place(asked.device)
+    keep_memory()
     model.to(here.device).prepare(material.sample)
     try:
         if on_progress is None and here.rank == 0:

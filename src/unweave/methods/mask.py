@@ -15,15 +15,15 @@ stays as it was. Set membership is the only label, and yet the mask segments the
     Cycle             cycle_common, _separate   the codes of x = D2(E_c(a), E_s(b)) on a are E_c(a) and E_s(b)
     L_DC              confusion             E_c(a) and E_c(b) look alike
 
-The preset `paper` is that. Departures of the default, each for a fault seen in it:
+The preset `paper` is that. Departures of the default, each for a fault seen without it (docs/methods/mask.md has the figures):
 1. The common code is the picture's own pixels, 48 numbers for each 4x4 square, of which E_c decides what to keep: nothing is blurred.
-   A bottleneck no longer removes the part from it; `see_through` does: E_c must find the face behind random stickers.
-2. The separate code is a vector that steers D2's norms: it says what, E_c's map says where. D2 draws changes to D1's picture.
-3. `whole`: D2's raw colours are compared with b everywhere, squared. With L1 inside the mask alone, a thin frame is outvoted by
-   the skin around it, and the mask closes before there is anything worth showing.
-4. `undo`: x is a + a known part, so D1(E_c(x)) = a; and `remask`: the mask of x is known. Both learn from the model's own pictures.
-5. `absent`: the mask of a's own codes is empty. So the separate code cannot carry what a has too (eyes, mouth).
-6. Recon1-b teaches E_c and D1 with a weight of its own, `keep`, and D2 reads the common code without changing it.
+   So no bottleneck drops the part; `see_through` teaches it instead: E_c must find the face behind random stickers.
+2. The separate code is a vector that steers D2's norms: it says what, E_c's map says where. In training E_s reads shifted pictures,
+   so that it cannot say where. D2 draws changes to D1's picture, and reads E_c's code without changing it.
+3. `whole`: D2's raw colours are compared with b everywhere, squared. With L1 inside the mask alone the mask closes before there is
+   anything to show. Recon1-b teaches E_c and D1 with a weight of its own, `keep`.
+4. `undo` and `remask`: x is a + a known part at a known place, so D1(E_c(x)) = a, and D2 must find that mask again.
+5. `absent`: the mask of a's own codes is empty, so the separate code cannot carry what a has too (eyes, mouth).
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ from unweave.method import Adam, Batch, Group, Method, Phase, Progress, Terms, i
 from unweave.metrics.masks import binary
 from unweave.nn.critics import PatchCritic, VectorCritic
 from unweave.nn.decoders import ContextPainter, Decoder, SquaresDecoder
+from unweave.nn.disturb import shifted, stickers
 from unweave.nn.encoders import ContextEncoder, Encoder, VectorEncoder
-from unweave.nn.stickers import stickers
 from unweave.pictures import Sheet
 from unweave.schedules import Ramp, WarmDecay
 
@@ -122,16 +122,14 @@ class Mask(Method):
         self.needs = {"a": images(c.size), "b": images(c.size)}
         self.codes = (common, separate)
         self.absent_shape = tuple(n or 1 for n in separate.shape)
-        networks = ("common", "separate", "background", "painter")
-        if c.published:
-            moves, chases = Group(networks, Adam(c.lr), clip=5.0), Group(("critic",), Adam(c.lr_critic), clip=5.0, keep=False)
-        else:
-            betas = (0.9, 0.99)
-            moves = Group(networks, Adam(WarmDecay(c.lr), betas), clip=5.0, ema=2000)
-            chases = Group(("critic",), Adam(c.lr_critic, betas), clip=5.0, keep=False)
-        self.groups = {"autoencoder": moves, "critic": chases}
-        transfer = Phase("autoencoder", self.published_loss if c.published else self.transfer_loss)
-        self.phases = (transfer, Phase("critic", self.critic_loss))
+        betas = (0.9, 0.999) if c.published else (0.9, 0.99)
+        lr = c.lr if c.published else WarmDecay(c.lr)
+        self.groups = {
+            "autoencoder": Group(("common", "separate", "background", "painter"), Adam(lr, betas), 5.0, None if c.published else 2000),
+            "critic": Group(("critic",), Adam(c.lr_critic, betas), clip=5.0, keep=False),
+        }
+        main = self.published_loss if c.published else self.transfer_loss
+        self.phases = (Phase("autoencoder", main), Phase("critic", self.critic_loss))
 
     # -- what it knows ---------------------------------------------------------------------------------------------------------
 
@@ -170,25 +168,23 @@ class Mask(Method):
         a, b, w, n = batch["a"], batch["b"], self.config, len(batch["a"])
         stuck, covered = stickers(a, progress.generator)
         common = self.common(torch.cat([a, b, stuck]))
-        separate_a, separate_b = self.separate(torch.cat([a, b])).split(n)
+        separate_a, separate_b = self.separate(shifted(torch.cat([a, b]), progress.generator)).split(n)
         batch["common"] = common[: 2 * n].detach()  # for the critic's turn
         common_a, common_b, _ = common.split(n)
         clean_a, clean_b, seen = self.draw(common).split(n)
 
-        # D2 reads the common code as it is (6). Four pictures of each: b's own, a with nothing, a with b's part, a's own.
+        # D2 reads the common code as it is (2). Four pictures of each: b's own, a with nothing, a with b's part, a's own.
         where = torch.cat([common_b, common_a, common_a, common_a]).detach()
         what = torch.cat([separate_b, torch.zeros_like(separate_b), separate_b, separate_a])
         masks, raws = self.paint(where, what, torch.cat([clean_b, clean_a, clean_a, clean_a]))
         (mask_b, mask_0, mask_x, mask_a), (raw_b, raw_0, raw_x, _) = masks.split(n), raws.split(n)
-        x = painted(mask_x, raw_x, a).detach()
-        known = mask_x.detach()
-        common_x, separate_x = self.common(x), self.separate(x)
+        x, known = painted(mask_x, raw_x, a).detach(), mask_x.detach()
+        common_x = self.common(x)
         clean_x = self.draw(common_x)
-        mask_again, _ = self.paint(common_x.detach(), separate_x, clean_x)
+        mask_again, _ = self.paint(common_x.detach(), self.separate(shifted(x, progress.generator)), clean_x)
 
         on = min(1.0, max(0.0, 2 * progress.images / w.settle - 1))  # half way to `settle` nothing, then a straight line up
-        fade = progress.at(Ramp(1.0, 0.2, 0.3, 0.7))
-        terms = Terms()
+        fade, terms = progress.at(Ramp(1.0, 0.2, 0.3, 0.7)), Terms()
         terms.add("recon1_b", losses.absolute(painted(mask_b, raw_b, clean_b.detach()), b), w.recon1_b)
         terms.add("recon1_a", losses.absolute(clean_a, a), w.recon1_a)
         terms.add("recon2_b", losses.absolute(painted(mask_b, raw_b, b), b), w.recon2_b * on)
@@ -231,12 +227,11 @@ class Mask(Method):
 
     def validate(self, batch: Batch, judge: Callable[[Tensor], Tensor] | None) -> dict[str, float]:
         """score: judged transfers + judged removals - 10 x change outside the model's own mask (a share of the full range)."""
-        assert judge is not None
         a, b = batch["a"], batch["b"]
         added = self.decode(self.encode(a, "a") | self.encode(b, "b").only("separate"), onto=a)
-        assert added.image is not None and added.mask is not None
+        assert judge and added.image is not None and added.mask is not None
         outside = 1 - F.max_pool2d(binary(added.mask).float(), 5, 1, 2)
-        change = ((added.image - a).abs().mean(1, keepdim=True) * outside).sum() / outside.sum() / 2
+        change = ((added.image - a).abs().mean(1, keepdim=True) / 2 * outside).sum() / outside.sum().clamp(min=1)
         worn = (judge(added.image) > 0.5).float().mean().item()
         gone = (judge(self.remove(b)) < 0.5).float().mean().item()
         return {"score": worn + gone - 10 * change.item(), "worn": worn, "gone": gone, "outside": change.item()}

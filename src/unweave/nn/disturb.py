@@ -1,0 +1,65 @@
+"""Random disturbances of pictures that a network must learn to see through: things stuck on them, and a shift of the whole."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def shifted(pictures: Tensor, generator: torch.Generator, reach: float = 1 / 6) -> Tensor:
+    """Each picture moved by up to `reach` of its side along both axes, edges repeated: (N, C, S, S) -> the same. Generator on the CPU."""
+    n, channels, size, _ = pictures.shape
+    most = round(reach * size)
+    padded = F.pad(pictures, (most,) * 4, mode="replicate")
+    start = torch.randint(0, 2 * most + 1, (2, n, 1), generator=generator).to(pictures.device)
+    rows, columns = start + torch.arange(size, device=pictures.device)
+    each, channel = (torch.arange(k, device=pictures.device) for k in (n, channels))
+    return padded[each[:, None, None, None], channel[:, None, None], rows[:, None, :, None], columns[:, None, None, :]]
+
+
+def stickers(pictures: Tensor, generator: torch.Generator, shapes: int = 3) -> tuple[Tensor, Tensor]:
+    """Each picture under one to `shapes` random superellipses, outlined or filled.
+
+    A denoising autoencoder's corruption (Vincent et al. 2008) with the structure of things that people wear: rings, bars and patches
+    in one colour, opaque or see-through, alone or as a mirrored pair.
+
+    pictures: (N, 3, S, S) in [-1, 1]; the generator is on the CPU. -> pictures with stickers, (N, 3, S, S), and what they cover,
+    (N, 1, S, S) in [0, 1].
+    """
+    n, _, size, _ = pictures.shape
+
+    def draw(*shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
+        return torch.rand(n, *shape, 1, 1, generator=generator).to(pictures) * (high - low) + low
+
+    at = torch.linspace(-1, 1, size, device=pictures.device, dtype=pictures.dtype)
+    y, x = at.view(1, size, 1), at.view(1, 1, size)
+    middle = draw(low=-0.35, high=0.35)  # where mirrored pairs are mirrored
+    colour = draw(3, low=-1, high=1) * draw(1, low=0.3, high=1.0)
+    covered = torch.zeros(n, 1, size, size, dtype=pictures.dtype, device=pictures.device)
+    out = pictures
+    for k in range(shapes):
+        paired = draw() < 0.6
+        cx, cy = draw(low=-0.6, high=0.6), draw(low=-0.6, high=0.6)
+        apart = draw(low=0.1, high=0.35)
+        dx = torch.where(paired, (x - middle).abs() - apart, x - cx)
+        slope = draw(low=-0.3, high=0.3)
+        dy = y - cy - slope * dx
+        a, b = draw(low=0.06, high=0.32), draw(low=0.03, high=0.28)
+        power = draw(low=1.6, high=6.0)  # 2 is an ellipse, 6 nearly a rectangle
+        r = ((dx / a).abs() ** power + (dy / b).abs() ** power + 1e-8) ** (1 / power)
+        distance = (r - 1) * torch.minimum(a, b) * size / 2  # pixels outside the outline, nearly
+        width = draw(low=0.6, high=4.0)
+        inside = (0.5 - distance).clamp(0, 1)
+        outline = (width / 2 + 0.5 - distance.abs()).clamp(0, 1)
+        glass = inside * torch.where(draw() < 0.5, draw(low=0.3, high=0.9), torch.zeros_like(a))
+        solid = torch.where(draw() < 0.2, inside, outline)
+        solid, glass = solid.unsqueeze(1), glass.unsqueeze(1)
+        if k:  # the first is always there
+            there = (draw() < 0.5).to(pictures).unsqueeze(1)
+            solid, glass = solid * there, glass * there
+        tint = draw(3, low=-1, high=1)
+        out = out * (1 - glass) + tint * glass
+        out = out * (1 - solid) + colour * solid
+        covered = torch.maximum(covered, torch.maximum(solid, (glass > 0).to(glass)))
+    return out, covered

@@ -1,0 +1,47 @@
+"""Disturbances: what is covered is said, the rest is untouched, and a seed means the same ones."""
+
+from __future__ import annotations
+
+import torch
+
+from unweave.nn.disturb import shifted, stickers
+
+
+def pictures(n: int = 32) -> torch.Tensor:
+    return torch.rand(n, 3, 64, 64, generator=torch.Generator().manual_seed(1)) * 2 - 1
+
+
+def test_the_rest_is_untouched_and_something_is_covered() -> None:
+    x = pictures()
+    stuck, covered = stickers(x, torch.Generator().manual_seed(0))
+    assert stuck.shape == x.shape and covered.shape == (32, 1, 64, 64)
+    free = (covered == 0).expand_as(x)
+    assert torch.equal(stuck[free], x[free])
+    assert (covered.flatten(1).amax(1) > 0).float().mean() > 0.9
+    assert 0 <= covered.min() and covered.max() <= 1 and stuck.abs().max() <= 1
+    changed = (stuck - x).abs().mean(1, keepdim=True)
+    assert changed[covered > 0.9].mean() > 0.1
+
+
+def test_a_seed_means_the_same_stickers() -> None:
+    x = pictures(4)
+    first, again, other = (stickers(x, torch.Generator().manual_seed(seed))[0] for seed in (3, 3, 4))
+    assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+def test_stickers_differ_from_picture_to_picture_and_cover_a_small_part() -> None:
+    _, covered = stickers(pictures(64), torch.Generator().manual_seed(0))
+    shares = covered.flatten(1).mean(1)
+    assert shares.std() > 0.01 and 0.02 < shares.mean() < 0.4
+
+
+def test_shifted_moves_each_picture_as_a_whole() -> None:
+    x = torch.arange(64.0).expand(1, 1, 64, 64).repeat(16, 1, 1, 1)
+    x = torch.cat([x, x.transpose(2, 3)], 1)  # the column in one channel, the row in the other
+    moved = shifted(x, torch.Generator().manual_seed(0))
+    assert moved.shape == x.shape
+    by = moved[:, :, 32, 32] - 32
+    assert by.abs().max() <= 11 and by.std() > 3
+    inner = slice(12, 52)
+    assert torch.equal(moved[:, :, inner, inner] - by[:, :, None, None], x[:, :, inner, inner])
+    assert torch.equal(moved, shifted(x, torch.Generator().manual_seed(0)))

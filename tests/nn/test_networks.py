@@ -1,0 +1,100 @@
+"""The parts of networks: shapes at every size that methods promise, and what each docstring says of its start."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from unweave.nn.blocks import Double, Halve, ModulatedDouble, ModulatedResidual, Modulation, Residual, norm
+from unweave.nn.critics import PatchCritic, VectorCritic
+from unweave.nn.decoders import ContextPainter, Decoder, ResidualDecoder, SquaresDecoder, VectorDecoder
+from unweave.nn.encoders import ContextEncoder, Encoder, VectorEncoder
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.mark.parametrize("size", [32, 48, 64, 128])
+def test_default_networks_of_mask_fit_every_size(size: int) -> None:
+    x = torch.rand(2, 3, size, size) * 2 - 1
+    common, vector = ContextEncoder(4)(x), VectorEncoder((4, 8), 5, size)(x)
+    assert common.shape == (2, 48, size // 4, size // 4) and vector.shape == (2, 5)
+    assert SquaresDecoder(4)(common).shape == x.shape
+    assert ContextPainter(5, 4)(common, vector).shape == (2, 4, size, size)
+    assert PatchCritic(48, 8)(common).dim() == 1
+
+
+@pytest.mark.parametrize("size", [64, 128])
+def test_published_networks_end_in_the_papers_shapes(size: int) -> None:
+    x = torch.rand(2, 3, size, size)
+    code = Encoder((32, 64, 128, 256, 487, 487))(x)
+    assert code.shape == (2, 487, size // 64, size // 64)
+    whole = torch.cat([code, torch.zeros(2, 25, *code.shape[2:])], 1)
+    assert Decoder(512, (512, 256, 128, 64, 32), 4)(whole).shape == (2, 4, size, size)
+    assert VectorCritic(487 * (size // 64) ** 2)(code).shape == (2,)
+
+
+def test_squares_decoder_starts_as_the_inverse_of_moving_squares() -> None:
+    x = torch.rand(2, 3, 32, 32)
+    assert torch.equal(SquaresDecoder(4)(F.pixel_unshuffle(x, 4)), x)
+
+
+def test_context_encoder_starts_by_keeping_nearly_all() -> None:
+    x = torch.rand(4, 3, 64, 64) * 2 - 1
+    kept = F.pixel_shuffle(ContextEncoder(16)(x), 4)
+    assert (kept - x).abs().mean() < 0.2 * x.abs().mean()
+
+
+def test_context_encoder_sees_far() -> None:
+    encoder, x = ContextEncoder(8), torch.rand(1, 3, 64, 64, requires_grad=True)
+    encoder(x)[0, :, 8, 8].sum().backward()
+    assert x.grad is not None and (x.grad[0, :, 8, 8] != 0).any() and (x.grad[0, :, 60, 60] != 0).any()
+
+
+def test_vector_networks_go_there_and_back() -> None:
+    assert VectorDecoder(7, (8, 8, 4), size=32)(torch.rand(3, 7)).shape == (3, 3, 32, 32)
+    assert ResidualDecoder(6, (8, 4))(torch.rand(3, 6, 8, 8)).shape == (3, 3, 32, 32)
+
+
+def test_halve_then_double_keeps_a_flat_picture_without_its_convolutions() -> None:
+    down, up = Halve(3, 12, first=True), Double(12, 3)
+    for layer in (down.conv, up.conv):
+        nn.init.zeros_(layer.weight)
+        nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+    x = torch.rand(2, 3, 8, 8)
+    assert torch.equal(up(down(x)), x)  # 12 channels hold all of 2x2 squares of 3
+
+
+def test_no_vector_means_no_change() -> None:
+    steer, x = Modulation(32, 5), torch.rand(2, 32, 4, 4)
+    assert torch.allclose(steer(x, torch.zeros(2, 5)), norm("group", 32)(x))
+    assert not torch.allclose(steer(x, torch.ones(2, 5)), steer(x, torch.zeros(2, 5)))
+
+
+@pytest.mark.parametrize("block", [ModulatedResidual(16, 5), ModulatedDouble(16, 8, 5)])
+def test_modulated_blocks_listen_to_their_vector(block: nn.Module) -> None:
+    x = torch.rand(2, 16, 4, 4)
+    assert not torch.allclose(block(x, torch.ones(2, 5)), block(x, torch.zeros(2, 5)))
+
+
+def test_residual_adds_to_what_it_got() -> None:
+    block = Residual(16)
+    nn.init.zeros_(block.body[-1].weight)  # type: ignore[arg-type]
+    nn.init.zeros_(block.body[-1].bias)  # type: ignore[arg-type]
+    x = torch.rand(1, 16, 4, 4)
+    assert torch.equal(block(x), x)
+
+
+@pytest.mark.parametrize("kind", ["batch", "group", "instance", "none"])
+def test_norms_by_name_keep_the_shape(kind: str) -> None:
+    x = torch.rand(3, 20, 4, 4)
+    assert norm(kind, 20)(x).shape == x.shape  # type: ignore[arg-type]
+
+
+def test_a_picture_is_coded_alike_in_any_batch() -> None:
+    encoder, x = ContextEncoder(4).eval(), torch.rand(3, 3, 32, 32)
+    assert torch.allclose(encoder(x)[:1], encoder(x[:1]), atol=1e-5)
