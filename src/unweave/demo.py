@@ -118,7 +118,7 @@ def _train(wish: Demo, out: Path) -> Path:
         f"\nTraining the same from nothing for {wish.minutes:g} minutes: faces without glasses, other faces with, and nothing else.\n"
         f"Pictures while it learns: {folder / 'samples'}"
     )
-    run = recipe.train("mask", DATA, minutes=wish.minutes, out=folder, device=wish.device)
+    run = recipe.train("mask", DATA, batch=16, minutes=wish.minutes, out=folder, device=wish.device)
     return run.path
 
 

@@ -15,14 +15,14 @@ stays as it was. Set membership is the only label, and yet the mask segments the
     Cycle             cycle_common, _separate   the codes of x = D2(E_c(a), E_s(b)) on a are E_c(a) and E_s(b)
     L_DC              confusion             E_c(a) and E_c(b) look alike
 
-The preset `paper` is that. Departures of the default, each for a fault seen without it (docs/methods/mask.md has the figures):
+The preset `paper` is that. Departures of the default, each for a fault seen without it:
 1. The common code is the picture's own pixels, 48 numbers for each 4x4 square, of which E_c decides what to keep: nothing is blurred.
    So no bottleneck drops the part; `see_through` teaches it instead: E_c must find the face behind random stickers.
 2. The separate code is a vector that steers D2's norms: it says what, E_c's map says where. In training E_s reads shifted pictures,
    so that it cannot say where. D2 draws changes to D1's picture, and reads E_c's code without changing it.
 3. `whole`: D2's raw colours are compared with b everywhere, squared. With L1 inside the mask alone the mask closes before there is
    anything to show. Recon1-b teaches E_c and D1 with a weight of its own, `keep`.
-4. `undo` and `remask`: x is a + a known part at a known place, so D1(E_c(x)) = a, and D2 must find that mask again.
+4. `undo`, `remask`: x is a + a known part, so D1(E_c(x)) = a, and D2 must find its mask. Up to twice as strong, or traces stay in D1.
 5. `absent`: the mask of a's own codes is empty, so the separate code cannot carry what a has too (eyes, mouth).
 """
 
@@ -61,14 +61,14 @@ class MaskConfig:
     recon2_a: float = 0.7  # weight of Recon2-a
     cycle_common: float = 0.0  # weight of the cycle of E_c (paper)
     cycle_separate: float = 0.001  # weight of the cycle of E_s (paper)
-    confusion: float = 0.1  # weight of L_DC
+    confusion: float = 0.3  # weight of L_DC
     keep: float = 0.5  # weight of Recon1-b as E_c and D1 feel it
     whole: float = 20.0  # weight of the raw colours compared with b everywhere
     see_through: float = 15.0  # weight of finding the face behind stickers
     undo: float = 5.0  # weight of D1(E_c(x)) = a
     remask: float = 0.5  # weight of finding the mask of x again
     absent: float = 0.3  # weight of the empty mask of a's own codes
-    settle: int = 20_000  # pictures after which Recon2 and `absent` have their full weight
+    settle: int = 15_000  # pictures after which Recon2 and `absent` have their full weight
     lr: float = 1e-3  # Adam's step size at its highest
     lr_critic: float = 5e-4  # and the critic's
 
@@ -178,9 +178,9 @@ class Mask(Method):
         what = torch.cat([separate_b, torch.zeros_like(separate_b), separate_b, separate_a])
         masks, raws = self.paint(where, what, torch.cat([clean_b, clean_a, clean_a, clean_a]))
         (mask_b, mask_0, mask_x, mask_a), (raw_b, raw_0, raw_x, _) = masks.split(n), raws.split(n)
-        x, known = painted(mask_x, raw_x, a).detach(), mask_x.detach()
-        common_x = self.common(x)
-        clean_x = self.draw(common_x)
+        strength = 1 + torch.rand(n, 1, 1, 1, generator=progress.generator).to(a)
+        x, known = (a + strength * mask_x * (raw_x - a)).clamp(-1, 1).detach(), mask_x.detach()
+        clean_x = self.draw(common_x := self.common(x))
         mask_again, _ = self.paint(common_x.detach(), self.separate(shifted(x, progress.generator)), clean_x)
 
         on = min(1.0, max(0.0, 2 * progress.images / w.settle - 1))  # half way to `settle` nothing, then a straight line up
