@@ -19,6 +19,7 @@ import unweave as uw
 from unweave.cli import COMMANDS, run
 from unweave.cli.training import _wish
 from unweave.demo import sheet
+from unweave.methods import get
 from unweave.models import load, shipped
 from unweave.runs import Run
 
@@ -113,7 +114,7 @@ def test_dry_run_trains_nothing(say: Say, folders: Path, tmp_path: Path) -> None
     )
     assert status == 0, error
     assert not out.exists()
-    assert "1,000 steps of 8 images" in text and "parameters" in text and re.search(r"needs a: image \(3, 64, 64\)", text)
+    assert "1,000 steps of 8 images" in text and "parameters" in text and re.search(r"needs a: image \(3, 32, 32\)", text)
 
 
 def test_options_from_a_file(tmp_path: Path) -> None:
@@ -123,8 +124,7 @@ def test_options_from_a_file(tmp_path: Path) -> None:
     assert (wish.batch, wish.images, wish.data_a, wish.data_b, wish.data_flip) == (16, "20k", "one", "two", True)
     assert (wish.method.size, wish.method.recon1_b, wish.method.recon1_a, wish.method.lr) == (64, 3.0, 2.0, 2e-4)
     assert isinstance(wish.method.recon1_b, float)
-    paper = _wish("mask", ["--preset", "paper"]).method
-    assert wish.method.common == paper.common
+    assert wish.method.separate == get("mask").PRESETS["paper"].separate != get("mask").PRESETS["default"].separate
 
 
 # -- edits ---------------------------------------------------------------------------------------------------------------------

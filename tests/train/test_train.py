@@ -280,7 +280,7 @@ def test_minutes_become_images(tmp_path: Path) -> None:
     result = train(method, pictures, run, asked, score=lambda m: m.validate(held))
     written = Run(run.path).config["settings"]
     assert written["minutes"] is None and written["images"] == result.images and Run(run.path).finished
-    assert 1.0 < result.seconds < 9.0
+    assert 1.0 < result.seconds < 30.0  # three seconds are asked for; a busy machine takes longer
     assert sum("figures" in line for line in run.lines()) == written["snapshots"]
 
 

@@ -19,7 +19,8 @@ The preset `paper` is that. Departures of the default, each for a fault seen wit
 1. The common code is the picture's own pixels, 48 numbers for each 4x4 square, of which E_c decides what to keep: nothing is blurred.
    So no bottleneck drops the part; `see_through` teaches it instead: E_c must find the face behind random stickers.
 2. The separate code is a vector that steers D2's norms: it says what, E_c's map says where. In training E_s reads shifted pictures,
-   so that it cannot say where. D2 draws changes to D1's picture, and reads E_c's code without changing it.
+   so that it cannot say where. D2 draws changes to D1's picture, reads E_c's code without changing it, and must do without traces of
+   the part in it: b is drawn from E_c(b) and from E_c(D1(E_c(b))).
 3. `whole`: D2's raw colours are compared with b everywhere, squared. With L1 inside the mask alone the mask closes before there is
    anything to show. Recon1-b teaches E_c and D1 with a weight of its own, `keep`.
 4. `undo`, `remask`: x is a + a known part, so D1(E_c(x)) = a, and D2 must find its mask. Up to twice as strong, or traces stay in D1.
@@ -97,18 +98,13 @@ class Mask(Method):
     def __init__(self, config: MaskConfig):
         super().__init__(config)
         c, w, four = config, config.width, config.size // 4
-        self.common: nn.Module
-        self.separate: nn.Module
-        self.background: nn.Module
-        self.painter: nn.Module
-        self.critic: nn.Module
         if c.published:
             side, rest = c.size // 64, 512 - c.separate
-            self.common = Encoder((32, 64, 128, 256, rest, rest))
-            self.separate = Encoder((32, 64, 128, 128, 128, c.separate))
-            self.background = Decoder(512, (512, 256, 128, 64, 32), 3)
-            self.painter = Decoder(512, (512, 256, 128, 64, 32), 4)
-            self.critic = VectorCritic(rest * side * side)
+            self.common: nn.Module = Encoder((32, 64, 128, 256, rest, rest))
+            self.separate: nn.Module = Encoder((32, 64, 128, 128, 128, c.separate))
+            self.background: nn.Module = Decoder(512, (512, 256, 128, 64, 32), 3)
+            self.painter: nn.Module = Decoder(512, (512, 256, 128, 64, 32), 4)
+            self.critic: nn.Module = VectorCritic(rest * side * side)
             common = Code("common", "spatial", (rest, side, side))
             separate = Code("separate", "spatial", (c.separate, side, side), domains=("b",))
         else:
@@ -172,12 +168,14 @@ class Mask(Method):
         batch["common"] = common[: 2 * n].detach()  # for the critic's turn
         common_a, common_b, _ = common.split(n)
         clean_a, clean_b, seen = self.draw(common).split(n)
-
-        # D2 reads the common code as it is (2). Four pictures of each: b's own, a with nothing, a with b's part, a's own.
-        where = torch.cat([common_b, common_a, common_a, common_a]).detach()
-        what = torch.cat([separate_b, torch.zeros_like(separate_b), separate_b, separate_a])
-        masks, raws = self.paint(where, what, torch.cat([clean_b, clean_a, clean_a, clean_a]))
-        (mask_b, mask_0, mask_x, mask_a), (raw_b, raw_0, raw_x, _) = masks.split(n), raws.split(n)
+        # D2 reads codes as they are (2): b's own, b's without what is left of the part, a's with nothing, with b's part, with a's own.
+        with torch.no_grad():
+            bare_b = self.common(clean_b.clamp(-1, 1))
+        where = torch.cat([common_b, bare_b, common_a, common_a, common_a]).detach()
+        what = torch.cat([separate_b, separate_b, torch.zeros_like(separate_b), separate_b, separate_a])
+        masks, raws = self.paint(where, what, torch.cat([clean_b, self.draw(bare_b), clean_a, clean_a, clean_a]))
+        (mask_b, _, mask_0, mask_x, mask_a), (raw_b, _, raw_0, raw_x, _) = masks.split(n), raws.split(n)
+        own, twice, clean = slice(2 * n), torch.cat([b, b]), torch.cat([clean_b, clean_b]).detach()
         strength = 1 + torch.rand(n, 1, 1, 1, generator=progress.generator).to(a)
         x, known = (a + strength * mask_x * (raw_x - a)).clamp(-1, 1).detach(), mask_x.detach()
         clean_x = self.draw(common_x := self.common(x))
@@ -185,13 +183,13 @@ class Mask(Method):
 
         on = min(1.0, max(0.0, 2 * progress.images / w.settle - 1))  # half way to `settle` nothing, then a straight line up
         fade, terms = progress.at(Ramp(1.0, 0.2, 0.3, 0.7)), Terms()
-        terms.add("recon1_b", losses.absolute(painted(mask_b, raw_b, clean_b.detach()), b), w.recon1_b)
+        terms.add("recon1_b", losses.absolute(painted(masks[own], raws[own], clean), twice), w.recon1_b)
         terms.add("recon1_a", losses.absolute(clean_a, a), w.recon1_a)
         terms.add("recon2_b", losses.absolute(painted(mask_b, raw_b, b), b), w.recon2_b * on)
         terms.add("recon2_a", losses.absolute(painted(mask_0, raw_0, a), a), w.recon2_a * on)
         terms.add("confusion", losses.domain_confusion(self.critic, common_a, common_b), w.confusion)
         terms.add("keep", losses.absolute(painted(mask_b.detach(), b, clean_b), b), w.keep)
-        terms.add("whole", losses.squared(raw_b, b), w.whole)
+        terms.add("whole", losses.squared(raws[own], twice), w.whole)
         terms.add("see_through", losses.squared(seen, a) + losses.squared_inside(seen, a, covered) / 5, w.see_through * fade)
         terms.add("undo", losses.absolute(clean_x, a) + losses.squared_inside(clean_x, a, known) / 5, w.undo)
         terms.add("remask", losses.absolute(mask_again, known), w.remask)
