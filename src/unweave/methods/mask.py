@@ -15,15 +15,15 @@ stays as it was. Set membership is the only label, and yet the mask segments the
     Cycle             cycle_common, _separate   the codes of x = D2(E_c(a), E_s(b)) on a are E_c(a) and E_s(b)
     L_DC              confusion             E_c(a) and E_c(b) look alike
 
-The preset `paper` is that. Departures of the default, each for a fault seen without it:
+The preset `paper` is that. Departures of the default:
 1. The common code is the picture's own pixels, 48 numbers for each 4x4 square, of which E_c decides what to keep: nothing is blurred.
    So no bottleneck drops the part; `see_through` teaches it instead: E_c must find the face behind random stickers.
-2. The separate code is a vector that steers D2's norms: it says what, E_c's map says where. In training E_s reads shifted pictures,
-   so that it cannot say where. D2 draws changes to D1's picture, reads E_c's code without changing it, and must do without traces of
-   the part in it: b is drawn from E_c(b) and from E_c(D1(E_c(b))).
-3. `whole`: D2's raw colours are compared with b everywhere, squared. With L1 inside the mask alone the mask closes before there is
-   anything to show. Recon1-b teaches E_c and D1 with a weight of its own, `keep`.
+2. The separate code is a vector that steers D2's norms: it says what (E_s reads shifted pictures), E_c's map says where. D2 draws changes
+   to D1's picture and leaves E_c's code as it is, also where no trace of the part is left in it: E_c(D1(E_c(b))).
+3. `whole`: D2's raw colours are compared with b everywhere, squared; with L1 inside the mask alone the mask closes before anything shows.
+   Recon1-b teaches E_c and D1 with a weight of its own, `keep`.
 4. `undo`, `remask`: x is a + a known part, so D1(E_c(x)) = a, and D2 must find its mask. Up to twice as strong, or traces stay in D1.
+   `again`: removing twice is removing once; only pictures that look like a stay as they are, so traces go.
 5. `absent`: the mask of a's own codes is empty, so the separate code cannot carry what a has too (eyes, mouth).
 """
 
@@ -62,14 +62,15 @@ class MaskConfig:
     recon2_a: float = 0.7  # weight of Recon2-a
     cycle_common: float = 0.0  # weight of the cycle of E_c (paper)
     cycle_separate: float = 0.001  # weight of the cycle of E_s (paper)
-    confusion: float = 0.3  # weight of L_DC
+    confusion: float = 0.1  # weight of L_DC
     keep: float = 0.5  # weight of Recon1-b as E_c and D1 feel it
     whole: float = 20.0  # weight of the raw colours compared with b everywhere
     see_through: float = 15.0  # weight of finding the face behind stickers
     undo: float = 5.0  # weight of D1(E_c(x)) = a
+    again: float = 5.0  # weight of D1(E_c(b)) = D1(E_c(D1(E_c(b)))): what is clean is clean
     remask: float = 0.5  # weight of finding the mask of x again
     absent: float = 0.3  # weight of the empty mask of a's own codes
-    settle: int = 15_000  # pictures after which Recon2 and `absent` have their full weight
+    settle: int = 20_000  # pictures after which Recon2 and `absent` have their full weight
     lr: float = 1e-3  # Adam's step size at its highest
     lr_critic: float = 5e-4  # and the critic's
 
@@ -170,10 +171,10 @@ class Mask(Method):
         clean_a, clean_b, seen = self.draw(common).split(n)
         # D2 reads codes as they are (2): b's own, b's without what is left of the part, a's with nothing, with b's part, with a's own.
         with torch.no_grad():
-            bare_b = self.common(clean_b.clamp(-1, 1))
+            cleaner_b = self.draw(bare_b := self.common(clean_b.clamp(-1, 1)))
         where = torch.cat([common_b, bare_b, common_a, common_a, common_a]).detach()
         what = torch.cat([separate_b, separate_b, torch.zeros_like(separate_b), separate_b, separate_a])
-        masks, raws = self.paint(where, what, torch.cat([clean_b, self.draw(bare_b), clean_a, clean_a, clean_a]))
+        masks, raws = self.paint(where, what, torch.cat([clean_b, cleaner_b, clean_a, clean_a, clean_a]))
         (mask_b, _, mask_0, mask_x, mask_a), (raw_b, _, raw_0, raw_x, _) = masks.split(n), raws.split(n)
         own, twice, clean = slice(2 * n), torch.cat([b, b]), torch.cat([clean_b, clean_b]).detach()
         strength = 1 + torch.rand(n, 1, 1, 1, generator=progress.generator).to(a)
@@ -192,6 +193,7 @@ class Mask(Method):
         terms.add("whole", losses.squared(raws[own], twice), w.whole)
         terms.add("see_through", losses.squared(seen, a) + losses.squared_inside(seen, a, covered) / 5, w.see_through * fade)
         terms.add("undo", losses.absolute(clean_x, a) + losses.squared_inside(clean_x, a, known) / 5, w.undo)
+        terms.add("again", losses.absolute(clean_b, cleaner_b) + losses.squared_inside(clean_b, cleaner_b, mask_b.detach()) / 5, w.again)
         terms.add("remask", losses.absolute(mask_again, known), w.remask)
         terms.add("absent", losses.zero(mask_a), w.absent * on)
         return terms
