@@ -1,6 +1,6 @@
 """How long one waits: for help, for the import, for a model, for one transfer, and for a thousand pictures to be marked.
 
-    python benchmarks/latency.py mask-glasses [-n 1000] [--out results.jsonl]
+    python benchmarks/latency.py RUN [-n 1000] [--out results.jsonl]
 
 MODEL is what `unweave transfer` takes. Help and import: the median of ten new processes. A transfer: one picture at the model's size, the
 model loaded, the median of fifty after three. Marking: n built-in faces as PNG files, read, marked and written, without loading the model.

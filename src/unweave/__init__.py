@@ -2,7 +2,7 @@
 
     import unweave as uw
 
-    model = uw.load("mask-glasses")
+    model = uw.load("runs/mine")
     him, her = uw.image("him.png"), uw.image("her.png")
     uw.save(model.transfer(her, onto=him), "both.png")
 

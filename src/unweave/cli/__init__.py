@@ -34,8 +34,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
 EXAMPLES = """\
 Start here
   unweave demo
-  unweave transfer mask-glasses --from her.png --onto him.png -o out
-  unweave train mask --data.a without/ --data.b with/ --minutes 10 --out runs/mine"""
+  unweave train mask --data.a without/ --data.b with/ --batch 16 --minutes 60 --out runs/mine
+  unweave transfer runs/mine --from her.png --onto him.png -o out"""
 
 
 def overview() -> str:
