@@ -18,12 +18,11 @@ stays as it was. Set membership is the only label, and yet the mask segments the
 The preset `paper` is that. Departures of the default:
 1. The common code is the picture's own pixels, 48 numbers for each 4x4 square, of which E_c decides what to keep: nothing is blurred.
    So no bottleneck drops the part; `see_through` teaches it instead: E_c must find the face behind random stickers.
-2. The separate code is a vector that steers D2's norms: it says what (E_s reads shifted pictures), E_c's map says where. D2 draws changes
-   to D1's picture and leaves E_c's code as it is, also where no trace of the part is left in it: E_c(D1(E_c(b))).
+2. The separate code is a vector that steers D2's norms: it says what, E_c's map says where. In training E_s reads shifted pictures,
+   so that it cannot say where. D2 draws changes to D1's picture, and reads E_c's code without changing it.
 3. `whole`: D2's raw colours are compared with b everywhere, squared; with L1 inside the mask alone the mask closes before anything shows.
    Recon1-b teaches E_c and D1 with a weight of its own, `keep`.
-4. `undo`, `remask`: x is a + a known part, so D1(E_c(x)) = a, and D2 must find its mask. Up to twice as strong, or traces stay in D1.
-   `again`: removing twice is removing once; only pictures that look like a stay as they are, so traces go.
+4. `undo`, `remask`: x is a + a known part at a known place, so D1(E_c(x)) = a, and D2 must find that mask again.
 5. `absent`: the mask of a's own codes is empty, so the separate code cannot carry what a has too (eyes, mouth).
 """
 
@@ -67,7 +66,6 @@ class MaskConfig:
     whole: float = 20.0  # weight of the raw colours compared with b everywhere
     see_through: float = 15.0  # weight of finding the face behind stickers
     undo: float = 5.0  # weight of D1(E_c(x)) = a
-    again: float = 5.0  # weight of D1(E_c(b)) = D1(E_c(D1(E_c(b)))): what is clean is clean
     remask: float = 0.5  # weight of finding the mask of x again
     absent: float = 0.3  # weight of the empty mask of a's own codes
     settle: int = 20_000  # pictures after which Recon2 and `absent` have their full weight
@@ -169,31 +167,26 @@ class Mask(Method):
         batch["common"] = common[: 2 * n].detach()  # for the critic's turn
         common_a, common_b, _ = common.split(n)
         clean_a, clean_b, seen = self.draw(common).split(n)
-        # D2 reads codes as they are (2): b's own, b's without what is left of the part, a's with nothing, with b's part, with a's own.
-        with torch.no_grad():
-            cleaner_b = self.draw(bare_b := self.common(clean_b.clamp(-1, 1)))
-        where = torch.cat([common_b, bare_b, common_a, common_a, common_a]).detach()
-        what = torch.cat([separate_b, separate_b, torch.zeros_like(separate_b), separate_b, separate_a])
-        masks, raws = self.paint(where, what, torch.cat([clean_b, cleaner_b, clean_a, clean_a, clean_a]))
-        (mask_b, _, mask_0, mask_x, mask_a), (raw_b, _, raw_0, raw_x, _) = masks.split(n), raws.split(n)
-        own, twice, clean = slice(2 * n), torch.cat([b, b]), torch.cat([clean_b, clean_b]).detach()
-        strength = 1 + torch.rand(n, 1, 1, 1, generator=progress.generator).to(a)
-        x, known = (a + strength * mask_x * (raw_x - a)).clamp(-1, 1).detach(), mask_x.detach()
+        # D2 reads codes as they are (2). Four pictures of each: b's own, a with nothing, a with b's part, a's own.
+        where = torch.cat([common_b, common_a, common_a, common_a]).detach()
+        what = torch.cat([separate_b, torch.zeros_like(separate_b), separate_b, separate_a])
+        masks, raws = self.paint(where, what, torch.cat([clean_b, clean_a, clean_a, clean_a]))
+        (mask_b, mask_0, mask_x, mask_a), (raw_b, raw_0, raw_x, _) = masks.split(n), raws.split(n)
+        x, known = painted(mask_x, raw_x, a).detach(), mask_x.detach()
         clean_x = self.draw(common_x := self.common(x))
         mask_again, _ = self.paint(common_x.detach(), self.separate(shifted(x, progress.generator)), clean_x)
 
         on = min(1.0, max(0.0, 2 * progress.images / w.settle - 1))  # half way to `settle` nothing, then a straight line up
         fade, terms = progress.at(Ramp(1.0, 0.2, 0.3, 0.7)), Terms()
-        terms.add("recon1_b", losses.absolute(painted(masks[own], raws[own], clean), twice), w.recon1_b)
+        terms.add("recon1_b", losses.absolute(painted(mask_b, raw_b, clean_b.detach()), b), w.recon1_b)
         terms.add("recon1_a", losses.absolute(clean_a, a), w.recon1_a)
         terms.add("recon2_b", losses.absolute(painted(mask_b, raw_b, b), b), w.recon2_b * on)
         terms.add("recon2_a", losses.absolute(painted(mask_0, raw_0, a), a), w.recon2_a * on)
         terms.add("confusion", losses.domain_confusion(self.critic, common_a, common_b), w.confusion)
         terms.add("keep", losses.absolute(painted(mask_b.detach(), b, clean_b), b), w.keep)
-        terms.add("whole", losses.squared(raws[own], twice), w.whole)
+        terms.add("whole", losses.squared(raw_b, b), w.whole)
         terms.add("see_through", losses.squared(seen, a) + losses.squared_inside(seen, a, covered) / 5, w.see_through * fade)
         terms.add("undo", losses.absolute(clean_x, a) + losses.squared_inside(clean_x, a, known) / 5, w.undo)
-        terms.add("again", losses.absolute(clean_b, cleaner_b) + losses.squared_inside(clean_b, cleaner_b, mask_b.detach()) / 5, w.again)
         terms.add("remask", losses.absolute(mask_again, known), w.remask)
         terms.add("absent", losses.zero(mask_a), w.absent * on)
         return terms
