@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from unweave.schedules import Constant, Exponential, Ramp, WarmDecay, half_life, value
-
-
-def test_constant_is_constant() -> None:
-    assert [Constant(0.3)(f) for f in (0, 0.5, 1)] == [0.3, 0.3, 0.3]
+from unweave.schedules import Ramp, WarmDecay, half_life, value
 
 
 @pytest.mark.parametrize("fraction, wanted", [(0, 2.0), (0.2, 2.0), (0.3, 1.5), (0.4, 1.0), (0.6, 0.0), (1, 0.0)])
@@ -19,11 +15,6 @@ def test_ramp(fraction: float, wanted: float) -> None:
 def test_ramp_without_a_slope_is_a_step() -> None:
     step = Ramp(1.0, 5.0, start=0.5, end=0.5)
     assert (step(0.5), step(0.5001)) == (1.0, 5.0)
-
-
-@pytest.mark.parametrize("fraction, wanted", [(0, 1e-2), (0.5, 1e-3), (0.25, 10**-2.5), (1, 1e-4)])
-def test_exponential(fraction: float, wanted: float) -> None:
-    assert Exponential(1e-2, 1e-4)(fraction) == pytest.approx(wanted)
 
 
 @pytest.mark.parametrize(

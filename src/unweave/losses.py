@@ -44,9 +44,3 @@ def domain_confusion(critic: Critic, code_a: Tensor, code_b: Tensor) -> Tensor:
     """
     a, b = critic(code_a).float(), critic(code_b).float()
     return (F.softplus(a).mean() + F.softplus(b).mean()) / 2
-
-
-def kl(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """KL(N(mean, exp(log_variance)) | N(0, 1)), summed over the code, averaged over the batch (Kingma and Welling 2014, app. B)."""
-    mean, log_variance = mean.float(), log_variance.float()
-    return 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).flatten(1).sum(1).mean()

@@ -13,16 +13,6 @@ class Schedule(Protocol):
 
 
 @dataclass(frozen=True)
-class Constant:
-    """The same number all through."""
-
-    value: float
-
-    def __call__(self, fraction: float) -> float:
-        return self.value
-
-
-@dataclass(frozen=True)
 class Ramp:
     """`before` until `start`, then a straight line that reaches `after` at `end` (fractions of the run), then `after`."""
 
@@ -37,17 +27,6 @@ class Ramp:
         if fraction >= self.end:
             return self.after
         return self.before + (self.after - self.before) * (fraction - self.start) / (self.end - self.start)
-
-
-@dataclass(frozen=True)
-class Exponential:
-    """`first` at the start, `last` at the end, the same factor over equal parts of the run."""
-
-    first: float
-    last: float
-
-    def __call__(self, fraction: float) -> float:
-        return self.first * (self.last / self.first) ** fraction
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ class Feed:
 
     `position` counts the steps; process `rank` of `world` reads its own share. With an accelerator the batch of position + 1 is read by a
     thread meanwhile. On the CPU it is not: a second thread that touches tensors starts a second team of workers, and two teams on the same
-    cores slowed the whole step by 45 %, far more than the reading (0.3 %).
+    cores slow the whole step far more than the reading costs (0.3 % of it).
     Pictures are float32 in -1..1, all else float32 as the set has it. `batch`: pictures of each stream."""
 
     def __init__(self, dataset: Dataset, batch: int, seed: int = 0, rank: int = 0, world: int = 1, device: torch.device | str = "cpu"):

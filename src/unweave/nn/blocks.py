@@ -11,15 +11,15 @@ Norm = Literal["batch", "group", "instance", "none"]
 SLOPE = 0.2  # of LeakyReLU, everywhere
 
 
-def norm(kind: Norm, channels: int, affine: bool = True) -> nn.Module:
+def norm(kind: Norm, channels: int) -> nn.Module:
     """A normalisation layer by name. "group": groups of 16 channels (fewer where they do not divide)."""
     if kind == "batch":
-        return nn.BatchNorm2d(channels, affine=affine)
+        return nn.BatchNorm2d(channels)
     if kind == "group":
         groups = max(1, channels // 16)
         while channels % groups:
             groups -= 1
-        return nn.GroupNorm(groups, channels, affine=affine)
+        return nn.GroupNorm(groups, channels)
     if kind == "instance":
         return nn.InstanceNorm2d(channels, affine=False)
     return nn.Identity()
@@ -30,10 +30,10 @@ def activation(kind: Literal["leaky", "relu"] = "leaky") -> nn.Module:
     return nn.LeakyReLU(SLOPE, inplace=True) if kind == "leaky" else nn.ReLU(inplace=True)
 
 
-def down(inputs: int, outputs: int, kind: Norm = "none", last: bool = False) -> nn.Sequential:
-    """Convolution 4x4 of stride 2: (N, inputs, 2S, 2S) -> (N, outputs, S, S), norm, LeakyReLU. `last`: the convolution alone."""
-    conv = nn.Conv2d(inputs, outputs, 4, 2, 1, bias=last or kind == "none")
-    return nn.Sequential(conv) if last else nn.Sequential(conv, norm(kind, outputs), activation())
+def down(inputs: int, outputs: int, kind: Norm = "none") -> nn.Sequential:
+    """Convolution 4x4 of stride 2: (N, inputs, 2S, 2S) -> (N, outputs, S, S), norm, LeakyReLU."""
+    conv = nn.Conv2d(inputs, outputs, 4, 2, 1, bias=kind == "none")
+    return nn.Sequential(conv, norm(kind, outputs), activation())
 
 
 def up(inputs: int, outputs: int, kind: Norm = "none", last: bool = False) -> nn.Sequential:

@@ -14,19 +14,14 @@ class Encoder(nn.Module):
     """A chain of halving 4x4 convolutions, (N, 3, S, S) -> (N, channels[-1], S / 2^k, S / 2^k), k = len(channels).
 
     The encoder of the three two-set papers (Press 2019, section 4; Mokady 2020, appendix): norm and LeakyReLU after each
-    convolution. `open_end`: the last convolution stands alone, so that its code may be zero.
+    convolution but the first, which has no norm.
     """
 
-    def __init__(self, channels: Sequence[int], kind: Norm = "batch", inputs: int = 3, open_end: bool = False):
+    def __init__(self, channels: Sequence[int], kind: Norm = "batch", inputs: int = 3):
         super().__init__()
         widths = [inputs, *channels]
-        last = len(channels) - 1
-        self.body = nn.Sequential(
-            *[
-                down(i, o, kind if n else "none", last=open_end and n == last)
-                for n, (i, o) in enumerate(zip(widths, widths[1:], strict=False))
-            ]
-        )
+        steps = [down(i, o, kind if n else "none") for n, (i, o) in enumerate(zip(widths, widths[1:], strict=False))]
+        self.body = nn.Sequential(*steps)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.body(x)
