@@ -143,7 +143,9 @@ def _label(name: str) -> str:
 def _figure(e: Estimate | None) -> str:
     if e is None:
         return ""
-    digits = 2 if max(abs(e.value), abs(e.high)) >= 1.995 else 3
+    digits = 2 if max(abs(e.value), abs(e.high or 0)) >= 1.995 else 3
+    if e.low is None or e.high is None:
+        return f"{e.value:.{digits}f}"
     return f"{e.value:.{digits}f} [{e.low:.{digits}f}, {e.high:.{digits}f}]"
 
 

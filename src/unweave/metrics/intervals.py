@@ -19,14 +19,14 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure: value, its interval low..high, and n, the number of samples it rests on.
+    """A figure: value, its interval low..high (None: it has none), and n, the number of samples it rests on.
 
     judge_accuracy: share of held-out pictures that the judge behind this figure gets right, where a judge is behind it.
     """
 
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     n: int
     judge_accuracy: float | None = None
 
@@ -35,7 +35,7 @@ class Estimate:
         return replace(self, judge_accuracy=accuracy)
 
     def plain(self) -> dict[str, float | int]:
-        """As JSON values; without a judge there is no `judge_accuracy`."""
+        """As JSON values; without an interval or a judge there are no such keys."""
         values = {"value": self.value, "low": self.low, "high": self.high, "n": self.n, "judge_accuracy": self.judge_accuracy}
         return {k: v for k, v in values.items() if v is not None}
 
