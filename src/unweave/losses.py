@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -44,3 +46,92 @@ def domain_confusion(critic: Critic, code_a: Tensor, code_b: Tensor) -> Tensor:
     """
     a, b = critic(code_a).float(), critic(code_b).float()
     return (F.softplus(a).mean() + F.softplus(b).mean()) / 2
+
+
+def classify(logits: Tensor, labels: Tensor, sizes: Sequence[int]) -> Tensor:
+    """Cross-entropy of several answers at once: mean over the batch, sum over the questions.
+
+    The latent discriminator's side (Lample et al. 2017, eq. 2). logits: (N, sum of sizes), one stretch for each question. labels: (N,
+    questions) int64, the right class of each.
+    """
+    answers = logits.float().split(list(sizes), dim=1)
+    return torch.stack([F.cross_entropy(a, label) for a, label in zip(answers, labels.unbind(1), strict=True)]).sum()
+
+
+def latent_adversary(logits: Tensor, labels: Tensor, sizes: Sequence[int], generator: torch.Generator) -> Tensor:
+    """The encoder's side: cross-entropy with *another* class of each question (Lample et al. 2017, eq. 3).
+
+    Of two classes that is the other one; of more, one of the others, each as likely. Sizes as in `classify`; generator on the CPU.
+    """
+    steps = [torch.randint(1, size, (len(labels),), generator=generator) for size in sizes]
+    others = (labels + torch.stack(steps, 1).to(labels)) % torch.tensor(list(sizes)).to(labels)
+    return classify(logits, others, sizes)
+
+
+def read_off(logits: Tensor, numbers: Tensor, widths: Sequence[int]) -> Tensor:
+    """A reader of attributes: mean over the batch, sum over the attributes of its cross-entropies.
+
+    logits, numbers: (N, sum of widths), numbers in [0, 1]. Width 1: of a yes or no, or of a number (whose expected value is then the
+    best answer). More: of a choice, whose numbers sum to 1.
+    """
+    parts = zip(logits.float().split(list(widths), dim=1), numbers.float().split(list(widths), dim=1), strict=True)
+    return torch.stack([(F.cross_entropy if n.shape[1] > 1 else F.binary_cross_entropy_with_logits)(x, n) for x, n in parts]).sum()
+
+
+# -- of distributions of codes -------------------------------------------------------------------------------------------------
+
+
+def normal(x: Tensor, target: Tensor) -> Tensor:
+    """-log N(target; x, 1) without its constant, in nats: the sum of (x - target)^2 / 2 over a picture, mean over the batch."""
+    return (x.float() - target.float()).square().flatten(1).sum(1).mean() / 2
+
+
+def kl(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """KL(N(mean, variance) | N(0, 1)) in nats: sum over the numbers of a code, mean over the batch (Kingma and Welling 2014, appendix B).
+
+    mean, log_variance: (N, D).
+    """
+    mu, log_var = mean.float(), log_variance.float()
+    return (mu.square() + log_var.exp() - log_var - 1).sum(1).mean() / 2
+
+
+def total_correlation(z: Tensor, mean: Tensor, log_variance: Tensor, samples: int) -> Tensor:
+    """KL(q(z) | q(z_1) q(z_2) ...) in nats: how much the numbers of a code know of each other.
+
+    Estimated from one batch by minibatch-weighted sampling (Chen et al. 2018, eq. 3). z: (N, D), one draw from each N(mean, variance).
+    mean, log_variance: (N, D). samples: pictures in the data set; it moves the estimate by a constant, (D - 1) log samples, so not its
+    gradient. Of a batch much smaller than the set the estimate is far off; its direction is what trains.
+    """
+    x, mu, log_var = z.float()[:, None], mean.float()[None], log_variance.float()[None]
+    # [i, j, d]: of number d of draw i under code j
+    log_density = -((x - mu).square() / log_var.exp() + log_var + math.log(2 * math.pi)) / 2
+    weight = math.log(len(z) * samples)
+    together = log_density.sum(2).logsumexp(1) - weight
+    apart = (log_density.logsumexp(1) - weight).sum(1)
+    return (together - apart).mean()
+
+
+# -- of pictures with known factors --------------------------------------------------------------------------------------------
+
+
+def recombine(first: Tensor, second: Tensor) -> Tensor:
+    """All choices of each number from one code or the other: two (N, K) -> (N, 2, ..., 2, K); [n, i, j, k] has number 0 of code i, and so on."""
+    both, k = torch.stack([first, second], 1), first.shape[1]
+    choice = torch.cartesian_prod(*[torch.arange(2)] * k).view(*[2] * k, k).to(first.device)
+    return both[:, choice, torch.arange(k, device=first.device)]
+
+
+def cross(draw: Callable[[Tensor], Tensor], first: Tensor, second: Tensor, grid: Tensor) -> Tensor:
+    """The cross loss: codes of x_11..1 and x_22..2 recombined in all ways must draw the whole grid (Aberman et al. 2019).
+
+    Sum over the recombinations of the mean (x - target)^2. draw: codes (M, K) -> pictures (M, C, S, S). first, second: (N, K), one number
+    for each factor. grid: (N, 2, ..., 2, C, S, S), the true pictures.
+    """
+    k = first.shape[1]
+    return 2**k * squared(draw(recombine(first, second).flatten(0, k)), grid.flatten(0, k))
+
+
+def triplet(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0) -> Tensor:
+    """Mean of max(|anchor - positive| - |anchor - negative| + margin, 0), Euclidean (Aberman et al. 2019). All (N, D)."""
+    near, far = (torch.linalg.vector_norm(anchor.float() - other.float(), dim=1) for other in (positive, negative))
+    return (near - far + margin).clamp_min(0).mean()

@@ -5,6 +5,7 @@ The trainer knows nothing else of a method; edits, measures and export know only
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from unweave import verbs as edits
+from unweave.attributes import Attribute
 from unweave.codes import Code, Codes, Output
 from unweave.pictures import Sheet
 from unweave.schedules import Schedule, value
@@ -22,15 +24,31 @@ Batch = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Need:
-    """What one key of a batch is: `kind` ("image", "attributes", "factors", "clip" ...) and the shape of one sample."""
+    """What one key of a batch is: `kind` ("image", "attributes", "factors", "factor_grid", "clip" ...) and the shape of one sample.
+
+    names: of attributes, which ones are needed, in this order.
+    """
 
     kind: str
     shape: tuple[int, ...]
+    names: tuple[str, ...] = ()
+
+    @property
+    def pictures(self) -> int:
+        """Pictures (or clips) in one sample: 1, or all of a factor grid, or 0 of what is no picture."""
+        if self.kind == "factor_grid":
+            return math.prod(self.shape[:-3])
+        return int(self.kind in ("image", "clip"))
 
 
 def images(size: int, channels: int = 3) -> Need:
     """Square pictures, (N, channels, size, size), in [-1, 1] when a loss sees them."""
     return Need("image", (channels, size, size))
+
+
+def grids(factors: int, size: int, channels: int = 3) -> Need:
+    """Two values of each factor recombined in all ways, (N, 2, ..., 2, channels, size, size): the pictures x_ijk of full supervision."""
+    return Need("factor_grid", (*[2] * factors, channels, size, size))
 
 
 @dataclass(frozen=True)
@@ -156,7 +174,8 @@ class Method(nn.Module):
     PRESETS: ClassVar[Mapping[str, Any]]
     encodes: ClassVar[bool] = True  # has an encoder (a style generator does not)
     masks: ClassVar[bool] = False  # its output has a mask: where the part is
-    judged: ClassVar[tuple[str, ...]] = ()  # the sets that a judge must tell apart to choose the best snapshot
+    judged: ClassVar[tuple[str, ...]] = ()  # what a judge must read to choose the best snapshot: the sets ("a", "b") or ("attributes",)
+    attributes: tuple[Attribute, ...] = ()  # what the code `attributes` holds, in its order
 
     needs: dict[str, Need]
     codes: tuple[Code, ...]
@@ -166,6 +185,11 @@ class Method(nn.Module):
     def __init__(self, config: Any):
         super().__init__()
         self.config = config
+
+    @classmethod
+    def suited(cls, config: Any, data: Any) -> Any:
+        """The config for this set of data (a `Dataset`, training split): a method that reads attributes learns here which there are."""
+        return config
 
     # -- what it knows ---------------------------------------------------------------------------------------------------------
 
@@ -191,6 +215,8 @@ class Method(nn.Module):
     remove = edits.remove
     segment = edits.segment
     interpolate = edits.interpolate
+    slide = edits.slide
+    set = edits.set_attributes
 
     # -- how it learns ---------------------------------------------------------------------------------------------------------
 
@@ -203,7 +229,8 @@ class Method(nn.Module):
     def validate(self, batch: Batch, judge: Callable[[Tensor], Tensor] | None) -> dict[str, float]:
         """Figures of this snapshot on held-out pictures (no truth); "score" (higher is better) chooses the best one.
 
-        judge: (N, C, S, S) -> (N,) probability of showing what set b shows; given when `judged` names two sets.
+        judge: given when `judged` names something: (N, C, S, S) -> (N,) probability of showing what set b shows, or (N, W), what it reads
+        of each attribute, laid out as the code `attributes`.
         """
         raise TypeError(f"{self.name} does not say how to choose its best snapshot")
 

@@ -116,6 +116,10 @@ def train(
     here = place(device)
     kind, config = get(method), configure(method, preset, overrides, size)
     about = describe(named)
+    folder = Path(out) if out is not None else _new_folder(method, about["spec"])
+    if here.rank == 0:
+        Run.vacant(folder)
+    config = kind.suited(config, open_data(named, size=config.size, split="train"))
     torch.manual_seed(seed)  # the same first weights in every process
     model = kind(config)
     summary = " ".join((inspect.getdoc(inspect.getmodule(kind)) or "").strip().split("\n\n")[0].split())
@@ -131,9 +135,6 @@ def train(
         "asked": {"images": images, "minutes": minutes},
         "versions": versions | {"python": platform.python_version()},
     }
-    folder = Path(out) if out is not None else _new_folder(method, about["spec"])
-    if here.rank == 0:
-        Run.vacant(folder)
     material = _Material(model, named, asked)  # before the folder is made: most mistakes show here
     if here.rank == 0:
         Run.create(folder, values)
@@ -168,19 +169,17 @@ class _Material:
 
     def __init__(self, model: Method, data: Data, asked: Settings):
         here = place(asked.device)
-        learned = open_data(data, size=model.size, split="train")
-        held = open_data(data, size=model.size, split="val")
-        match(model.needs, learned)
+        learned, held = (match(model.needs, open_data(data, size=model.size, split=split)) for split in ("train", "val"))
         self.feed = Feed(learned, asked.batch, asked.seed, here.rank, here.world, here.device)
         self.sample = self.feed(0)
         self.validation = _fixed(held, model, VALIDATION, here.device)
         self.shown = _fixed(held, model, SHOWN, here.device)
         self.judge: Callable[[Tensor], Tensor] | None = None
-        if len(model.judged) == 2 and here.rank == 0:
-            from unweave.metrics.judges import set_judge
+        if model.judged and here.rank == 0:
+            from unweave.metrics import judges
 
             logger.info("teaching the judge that chooses the best snapshot (once; kept)")
-            self.judge = set_judge(learned)
+            self.judge = judges.attribute_judge(learned, model.attributes) if model.attributes else judges.set_judge(learned)
 
     def score(self, model: Method) -> dict[str, float]:
         return model.validate(dict(self.validation), self.judge)
@@ -205,10 +204,11 @@ def _go(model: Method, run: Run, asked: Settings, material: _Material, on_progre
 
 
 def _fixed(held: Dataset, model: Method, count: int, device: torch.device) -> Batch:
-    """The first held-out samples, always the same: at most `count` of each stream."""
-    count = min(count, *(held.lengths[name] for name in model.needs))
+    """The first held-out samples, always the same: at most `count` pictures of each stream (of grids at least one)."""
+    count //= max(1, *(need.pictures for need in model.needs.values()))
+    count = min(max(1, count), *(held.lengths[name] for name in model.needs))
     samples = held.batch(0, count, seed=0)
-    return {n: (to_float(s) if held.offers[n].kind == "image" else s).to(device) for n, s in samples.items()}
+    return {n: (to_float(s) if s.dtype == torch.uint8 else s).to(device) for n, s in samples.items()}
 
 
 def _new_folder(method: str, spec: str) -> Path:

@@ -5,14 +5,16 @@ A model offers a verb when its codes allow it. Pictures are (N, C, S, S) in [-1,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from unweave.attributes import spans
 from unweave.codes import Codes, Output
-from unweave.errors import UserError
+from unweave.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     from unweave.method import Method
@@ -27,6 +29,8 @@ OFFERS: dict[str, Callable[[Method], bool]] = {
     "remove": lambda m: m.encodes and "separate" in _codes(m),
     "segment": lambda m: m.encodes and m.masks,
     "interpolate": lambda m: m.encodes,
+    "slide": lambda m: m.encodes and "attributes" in _codes(m),
+    "set": lambda m: m.encodes and "attributes" in _codes(m),
 }
 
 
@@ -107,6 +111,47 @@ def interpolate(model: Method, first: Tensor, second: Tensor, code: str, steps: 
     base = model.encode(first if onto is None else onto)
     line = Codes.stack(*[base | start.mix(end, i / (steps - 1), code) for i in range(steps)])
     return _image(model.decode(line, onto=onto))
+
+
+@torch.no_grad()
+def set_attributes(model: Method, image: Tensor, values: Mapping[str, float] | None = None, /, **more: float) -> Tensor:
+    """The pictures with these attributes at these values, all others as they are: model.set(picture, glasses=0, smile=0.8).
+
+    image: (N, C, S, S). values: by name, for names that Python would not take. 0 is without and 1 is with; values beyond 0 and 1
+    exaggerate; of a choice, the number of the class. -> (N, C, S, S). Raises UserError for an attribute that the model does not know.
+    """
+    _require(model, "set")
+    return _image(model.decode(_with(model, model.encode(image), {**(values or {}), **more})))
+
+
+@torch.no_grad()
+def slide(model: Method, image: Tensor, attribute: str, values: Sequence[float]) -> Tensor:
+    """One picture with an attribute at each of these values in turn. image: (1, C, S, S). -> (V, C, S, S)."""
+    _require(model, "slide")
+    if not values or len(image) != 1:
+        raise UserError(f"A slider moves over one picture and at least one value, not {len(image)} and {len(values)}.")
+    codes = model.encode(image)
+    return _image(model.decode(Codes.stack(*[_with(model, codes, {attribute: value}) for value in values])))
+
+
+def _with(model: Method, codes: Codes, values: Mapping[str, float]) -> Codes:
+    """Codes with other numbers for these attributes."""
+    numbers = codes["attributes"].clone()
+    where = {a.name: (a, span) for a, span in zip(model.attributes, spans(model.attributes))}
+    for name, value in values.items():
+        if name not in where:
+            raise UserError(f'This {model.name} model knows no attribute "{name}": {did_you_mean(name, where)}.')
+        attribute, span = where[name]
+        if not math.isfinite(value):
+            raise UserError(f'"{name}" takes a number, not {value}.')
+        if attribute.classes > 2:
+            if value not in range(attribute.classes):
+                raise UserError(f'"{name}" is a choice: it takes a whole number from 0 to {attribute.classes - 1}, not {value:g}.')
+            numbers[:, span] = 0.0
+            numbers[:, span.start + int(value)] = 1.0
+        else:
+            numbers[:, span] = value
+    return codes | Codes(attributes=numbers)
 
 
 VERBS: Sequence[str] = tuple(OFFERS)

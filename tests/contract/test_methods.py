@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import torch
 from contract import tiny
 from contract.tiny import TINY, batch, build
 from unweave import runs
+from unweave.attributes import width
 from unweave.cli import configs
 from unweave.cli.training import Running
 from unweave.codes import Codes
@@ -164,6 +166,8 @@ def test_every_offered_verb_runs(name: str) -> None:
         "remove": lambda: model.remove(x),
         "segment": lambda: model.segment(x),
         "interpolate": lambda: model.interpolate(x[:1], y[:1], code=model.codes[0].name, steps=len(x)),
+        "slide": lambda: model.slide(x[:1], model.attributes[0].name, [i / 2 for i in range(len(x))]),
+        "set": lambda: model.set(x, {attribute.name: 1 for attribute in model.attributes}),
     }
     assert set(model.verbs) <= set(calls), "a new verb needs its line here"
     assert model.verbs
@@ -176,17 +180,19 @@ def test_every_offered_verb_runs(name: str) -> None:
 def test_verbs_it_lacks_are_refused(name: str) -> None:
     model = build(name).eval()
     x = pictures(model)
-    for verb in {"transfer", "remove", "segment"} - set(model.verbs):
+    more = {"transfer": (x,), "slide": ("glasses", [1.0])}
+    for verb in {"transfer", "remove", "segment", "slide", "set"} - set(model.verbs):
         with pytest.raises(UserError, match=verb):
-            getattr(model, verb)(x, *([x] if verb == "transfer" else []))
+            getattr(model, verb)(x, *more.get(verb, ()))
 
 
 # -- training ------------------------------------------------------------------------------------------------------------------
 
 
-def judge(x: torch.Tensor) -> torch.Tensor:
-    """Stands for a classifier: a probability for each picture."""
-    return x.mean((1, 2, 3)).sigmoid()
+def judge_of(model: Method) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Stands for a classifier: a probability for each picture, or for each number of the code `attributes`."""
+    read = width(model.attributes)
+    return lambda x: x.mean((1, 2, 3)).sigmoid() if not read else x.mean((1, 2, 3)).sigmoid()[:, None].expand(-1, read)
 
 
 class Killed(BaseException):
@@ -207,7 +213,7 @@ def trained(name: str, folder: Path, steps: int, die_at: int | None = None) -> M
     about = {"method": name, "config": model.settings(), "settings": dataclasses.asdict(settings)}
     run = Run(folder) if folder.exists() else Run.create(folder, about)
     held = batch(model, seed=99)
-    train(model, feed, run, settings, lambda m: m.validate(dict(held), judge), lambda m: m.preview(dict(held)))
+    train(model, feed, run, settings, lambda m: m.validate(dict(held), judge_of(m)), lambda m: m.preview(dict(held)))
     return model
 
 
@@ -247,7 +253,7 @@ def test_preview_and_score(name: str) -> None:
     held = batch(model, count=6)
     with torch.no_grad():
         picture = draw(model.preview(held))
-        figures = model.validate(held, judge)
+        figures = model.validate(held, judge_of(model))
     assert picture.width > 100 and picture.height > 100
     assert "score" in figures and all(isinstance(number, float) for number in figures.values())
 

@@ -13,6 +13,7 @@ from unweave.methods import get
 
 TINY: dict[str, dict[str, Any]] = {
     "autoencoder": {"size": 32, "width": 4, "factors": 3},
+    "fader": {"size": 32, "width": 8, "code": 6, "attributes": ("glasses", "colour", "smile"), "classes": (2, 3, 0)},
     "mask": {"size": 32, "width": 8, "separate": 6},
 }
 BATCH = 4

@@ -78,7 +78,7 @@ def _as(value: Any, kind: Any) -> Any:
             return value
         raise TypeError
     if origin is tuple:
-        if isinstance(value, list) and (len(inner) == 2 and inner[1] is ... or len(inner) == len(value)):
+        if isinstance(value, (list, tuple)) and (len(inner) == 2 and inner[1] is ... or len(inner) == len(value)):
             return tuple(_as(one, inner[0] if inner[-1] is ... else inner[i]) for i, one in enumerate(value))
         raise TypeError
     if kind is float and isinstance(value, str):

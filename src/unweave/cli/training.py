@@ -256,19 +256,20 @@ def _dry(method: str, wish: Any) -> int:
     from unweave.data import load
     from unweave.data.feed import Feed, match
     from unweave.logs import duration
+    from unweave.methods import get
     from unweave.train import Settings, Training
 
+    learned = load(source(wish, wish.spec), size=wish.method.size, split="train")
+    wish.method = get(method).suited(wish.method, learned)
     model = _model(method, wish)
     print(f"{method} at {model.size} px, {_parameters(model):,} parameters; {_parameters(model, kept=True):,} of them stay in the model:")
     for name, network in model.named_children():
         print(f"  {name:<14} {sum(p.numel() for p in network.parameters()):>12,}")
-    learned = load(source(wish, wish.spec), size=model.size, split="train")
+    learned = match(model.needs, learned)
     print("needs " + ", ".join(f"{key}: {need.kind} {need.shape}" for key, need in model.needs.items()))
     print("gets  " + ", ".join(f"{key}: {offer.kind} {offer.shape} x {learned.lengths[key]:,}" for key, offer in learned.offers.items()))
     for note in learned.notes:
         print(f"  {note}")
-    match(model.needs, learned)
-
     images = None if wish.images is None else count(wish.images, "--images")
     if images is None and wish.minutes is None:
         images = 200_000

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from unweave.data.dataset import Dataset
+from unweave.data.grids import gridded
+from unweave.data.labelled import labelled
 from unweave.errors import UserError
 from unweave.method import Need
 
@@ -22,12 +24,18 @@ def to_uint8(pictures: Tensor) -> Tensor:
     return pictures.detach().float().add(1).mul(127.5).round().clamp_(0, 255).to(torch.uint8)
 
 
-def match(needs: Mapping[str, Need], dataset: Dataset) -> None:
-    """Raises UserError, naming both sides and what would fit, unless the set offers all that the method needs."""
+def match(needs: Mapping[str, Need], dataset: Dataset) -> Dataset:
+    """The set as the method reads it: where it needs attributes by name, with these; where it needs a grid of factors, with one.
+
+    Raises UserError, naming both sides and what would fit, unless the set offers all that the method needs."""
+    if names := next((need.names for need in needs.values() if need.names), ()):
+        dataset = labelled(dataset, names)
+    if any(need.kind == "factor_grid" for need in needs.values()):
+        dataset = gridded(dataset)
     offers = dataset.offers
     missing = {name: need for name, need in needs.items() if name not in offers or not _fits(need, offers[name])}
     if not missing:
-        return
+        return dataset
     sizes = {need.shape[-1] for name, need in missing.items() if name in offers and need.kind == offers[name].kind == "image"}
     fit = f"open it at {sizes.pop()} px" if len(sizes) == 1 and all(name in offers for name in missing) else _what_fits(needs)
     raise UserError(f"the method needs {_listed(needs)}, but {dataset.spec} offers {_listed(offers)}: {fit}.")
@@ -63,7 +71,7 @@ class Feed:
 
     def _read(self, position: int) -> dict[str, Tensor]:
         samples = self.dataset.batch((position * self.world + self.rank) * self.batch, self.batch, self.seed)
-        samples = {name: to_float(sample) if self.dataset.offers[name].kind == "image" else sample for name, sample in samples.items()}
+        samples = {name: to_float(sample) if sample.dtype == torch.uint8 else sample for name, sample in samples.items()}
         return {name: sample.pin_memory() for name, sample in samples.items()} if self.device.type == "cuda" else samples
 
 
@@ -73,6 +81,8 @@ def _fits(need: Need, offer: Need) -> bool:
 
 def _listed(needs: Mapping[str, Need]) -> str:
     def one(name: str, need: Need) -> str:
+        if need.kind == "factor_grid":
+            return f"{name} (of {len(need.shape) - 3} factors, {need.shape[-1]} px)"
         return f"{name} ({need.shape[-1]} px)" if need.kind == "image" else f"{name} ({' x '.join(map(str, need.shape))})"
 
     return ", ".join(one(name, need) for name, need in needs.items())
@@ -83,4 +93,7 @@ def _what_fits(needs: Mapping[str, Need]) -> str:
         return "two sets would fit, as faces:glasses or --data.a DIR --data.b DIR"
     if "attributes" in needs:
         return f"a set with {needs['attributes'].shape[0]} attributes would fit, as faces or --data.images DIR --data.attributes TABLE"
+    if "grid" in needs:
+        factors = len(needs["grid"].shape) - 3
+        return f"a set of {factors} factors that can be recombined would fit, as rectangles (3 factors) or rectangles:position (--factors 5)"
     return "one set of pictures would fit, as faces or rectangles"

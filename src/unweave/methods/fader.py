@@ -1,0 +1,201 @@
+"""Fader Networks: sliders for labelled attributes.
+
+Lample, Zeghidour, Usunier, Bordes, Denoyer, Ranzato: Fader Networks: Manipulating Images by Sliding Attributes, NIPS 2017.
+
+An autoencoder is told a picture's attributes when it draws, and a discriminator that reads them from the code keeps the encoder from
+saying them too. So the attributes that the decoder is told are all it knows of them, and other ones change the picture.
+
+    paper             here                  meaning
+    E(x)              encoder, common       a coarse map that does not know the attributes
+    y                 attributes            0 or 1; here also one of K, or a number from 0 to 1
+    D(z, y)           decoder               draws the picture; y steers every layer
+    P_dis(y | z)      critic                the latent discriminator
+    L_AE              reconstruct           |D(E(x), y) - x|^2                                   (eq. 1)
+    L_dis             attributes            -log P_dis(y | E(x))                                 (eq. 2)
+    lambda_E (eq. 3)  confusion             -log P_dis(another class | E(x)), its weight rising from 0
+
+A number is sorted into 8 bins for the discriminator; the decoder is told the number itself.
+The preset `paper` is that, with as many layers as leave 4x4 cells. Departures of the default:
+1. Networks of residual blocks in GroupNorm, so that a picture is coded alike in any batch, and colours that no norm touches.
+2. y steers the decoder's norms (scale and shift) in place of constant planes (shift alone).
+3. A narrow code, scaled to one variance, and a weight lambda_E for runs of minutes instead of weeks.
+4. Adam's step size decays; edits use an average of the weights.
+Beside the paper, in both: `reader` learns to read y from pictures, so that one's own photograph can be edited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from unweave import losses
+from unweave.attributes import Attribute, agree, detect, labels, numbers, probabilities, settled, width
+from unweave.codes import Code, Codes, Output
+from unweave.data.labelled import IN_B, label_names, labelled
+from unweave.errors import UserError
+from unweave.method import Adam, Batch, Group, Method, Need, Phase, Progress, Terms, images
+from unweave.nn.disturb import shifted
+from unweave.nn.encoders import Encoder
+from unweave.nn.steered import LatentCritic, PlanesDecoder, Reader, ResidualEncoder, SteeredDecoder
+from unweave.pictures import Sheet
+from unweave.schedules import Ramp, WarmDecay
+
+
+@dataclass(frozen=True)
+class FaderConfig:
+    size: int = 64  # side of the square pictures, pixels: a multiple of 16 from 32 on (paper: 64, 128 or 256)
+    attributes: tuple[str, ...] = ()  # which attributes to learn, by name; all that the data has if none is named
+    classes: tuple[int, ...] = ()  # of each: 2 yes or no, K one of K, 0 a number in 0 .. 1; found in the data if not given
+    published: bool = False  # the paper's networks
+    code: int = 64  # channels of the code E(x) (default networks)
+    width: int = 32  # channels of the outermost layers (default networks)
+    reconstruct: float = 1.0  # weight of L_AE
+    confusion: float = 0.01  # lambda_E: more hides the attributes better and blurs
+    ramp: float = 0.3  # share of the run in which lambda_E rises from 0 (paper: 500,000 steps, about a third)
+    lr: float = 1e-3  # Adam's step size (default: at its highest)
+
+    def __post_init__(self) -> None:
+        if self.size < 32 or self.size % 16:
+            raise UserError(f"fader takes pictures whose side is a multiple of 16 from 32 on (32, 48, 64 ...), not {self.size}.")
+        if self.published and self.size not in (64, 128, 256):
+            raise UserError(f"The published networks of fader take pictures of 64, 128 or 256 pixels, not {self.size}.")
+        if self.classes and len(self.classes) != len(self.attributes):
+            raise UserError(f"There are {len(self.attributes)} attributes and {len(self.classes)} classes: give one number for each, or none.")
+        if len(set(self.attributes)) < len(self.attributes) or any(k < 0 or k == 1 for k in self.classes):
+            raise UserError("Each attribute is named once; its classes are 2 (yes or no), more (one of so many) or 0 (a number).")
+
+    def declared(self) -> tuple[Attribute, ...]:
+        """The attributes; without any, that of two sets."""
+        names = self.attributes or (IN_B,)
+        return tuple(Attribute(name, k) for name, k in zip(names, self.classes or (2,) * len(names), strict=True))
+
+
+PRESETS: Mapping[str, FaderConfig] = {
+    "default": FaderConfig(),
+    "paper": FaderConfig(published=True, confusion=1e-4, ramp=1 / 3, lr=2e-4),
+}
+
+
+class Fader(Method):
+    """Attribute editing: `encode` to common + attributes (read from the picture), `decode` back; verbs slide, set, interpolate."""
+
+    name = "fader"
+    Config: ClassVar[type] = FaderConfig
+    PRESETS: ClassVar[Mapping[str, Any]] = PRESETS
+    judged = ("attributes",)
+
+    def __init__(self, config: FaderConfig):
+        super().__init__(config)
+        c, w = config, config.width
+        self.attributes = c.declared()
+        self.bins, told = [a.bins for a in self.attributes], width(self.attributes)
+        if c.published:
+            widths = (32, 64, 128, 256, 512, 512)[: (c.size // 4).bit_length() - 1]
+            code, cells = widths[-1], 4
+            self.encoder: torch.nn.Module = Encoder(widths, "batch")
+            self.decoder: torch.nn.Module = PlanesDecoder(code, widths[-2::-1], 2 * told)
+            self.critic = LatentCritic(code, cells, sum(self.bins), 512, kind="batch")
+        else:
+            code, cells, widths = c.code, c.size // 16, (w, 2 * w, 4 * w, 6 * w)
+            self.encoder = ResidualEncoder(widths, code)
+            self.decoder = SteeredDecoder(code, widths[::-1], told)
+            self.critic = LatentCritic(code, cells, sum(self.bins), 256, kind="none")
+        self.reader = Reader(told)
+        self.needs = {"image": images(c.size), "attributes": Need("attributes", (len(self.attributes),), tuple(a.name for a in self.attributes))}
+        self.codes = (Code("common", "spatial", (code, cells, cells)), Code("attributes", "label", (told,), source="given"))
+        betas = (0.5, 0.999)
+        lr = c.lr if c.published else WarmDecay(c.lr)
+        self.groups = {
+            "autoencoder": Group(("encoder", "decoder"), Adam(lr, betas), clip=5.0, ema=None if c.published else 2000),
+            "critic": Group(("critic",), Adam(lr, betas), clip=5.0, keep=False),
+            "reader": Group(("reader",), Adam(WarmDecay(1e-3), weight_decay=1e-3), ema=2000),
+        }
+        self.phases = (  # of either network the other stands still, without dropout
+            Phase("critic", self.critic_loss, fresh=True, others="eval"),
+            Phase("autoencoder", self.fader_loss, others="eval"),
+            Phase("reader", self.reader_loss),
+        )
+
+    @classmethod
+    def suited(cls, config: FaderConfig, data: Any) -> FaderConfig:
+        """Names and kinds of the attributes, from the training split. Raises UserError for one that it lacks or that cannot be learned."""
+        names = config.attributes or label_names(data)
+        table = labelled(data, names)
+        found = detect(names, table.take("attributes", range(table.lengths["attributes"])))
+        return replace(config, attributes=tuple(names), classes=config.classes or tuple(a.classes for a in found))
+
+    # -- what it knows ---------------------------------------------------------------------------------------------------------
+
+    def encode(self, x: Tensor, domain: str | None = None) -> Codes:
+        """x: (N, 3, S, S) in [-1, 1] -> common, and the attributes as they are read; of two sets the domain says them."""
+        read = settled(self.attributes, probabilities(self.attributes, self.reader(x).float()))
+        if domain is not None and self.attributes == (Attribute(IN_B),):
+            read = torch.full_like(read, float(domain == "b"))
+        return Codes(common=self.encoder(x), attributes=read)
+
+    def decode(self, codes: Codes, onto: Tensor | None = None) -> Output:
+        """-> image (N, 3, S, S) in [-1, 1]. `onto` is unused: the whole picture is drawn anew."""
+        codes = codes.broadcast()
+        return Output(image=self.draw(codes["common"], codes["attributes"]))
+
+    def draw(self, common: Tensor, y: Tensor) -> Tensor:
+        """D(z, y): a code and numbers (N, W) to pictures. The published planes are [1 - y, y]; the default is told 2 y - 1."""
+        told = torch.cat([1 - y, y], 1) if self.config.published else 2 * y - 1
+        return self.decoder(common, told.to(common)).float().tanh()
+
+    # -- how it learns ---------------------------------------------------------------------------------------------------------
+
+    def critic_loss(self, batch: Batch, progress: Progress) -> Terms:
+        with torch.no_grad():
+            code = self.encoder(batch["image"])
+        return Terms(attributes=losses.classify(self.critic(code), labels(self.attributes, batch["attributes"]), self.bins))
+
+    def fader_loss(self, batch: Batch, progress: Progress) -> Terms:
+        x, y, w = batch["image"], batch["attributes"], self.config
+        code = self.encoder(x)
+        weight = progress.at(Ramp(0.0, w.confusion, 0.0, w.ramp))
+        said = losses.latent_adversary(self.critic(code), labels(self.attributes, y), self.bins, progress.generator)
+        terms = Terms()
+        terms.add("reconstruct", losses.squared(self.draw(code, numbers(self.attributes, y)), x), w.reconstruct)
+        terms.add("confusion", said, weight)
+        return terms
+
+    def reader_loss(self, batch: Batch, progress: Progress) -> Terms:
+        moved = shifted(batch["image"], progress.generator, reach=1 / 16)
+        widths = [a.width for a in self.attributes]
+        return Terms(read=losses.read_off(self.reader(moved), numbers(self.attributes, batch["attributes"]), widths))
+
+    def validate(self, batch: Batch, judge: Callable[[Tensor], Tensor] | None) -> dict[str, float]:
+        """score: judged success of changing each attribute + share of the others that stay - 10 x reconstruction error."""
+        assert judge is not None
+        x, y, kinds = batch["image"], batch["attributes"], self.attributes
+        common, right, kept = self.encoder(x), [], []
+        for i, kind in enumerate(kinds):
+            asked = y.clone()
+            asked[:, i] = (y[:, i] + 1) % kind.classes if kind.classes else (y[:, i] + 0.5) % 1
+            as_asked = agree(kinds, judge(self.draw(common, numbers(kinds, asked))), numbers(kinds, asked)).float()
+            right.append(as_asked[:, i].mean())
+            kept.append(as_asked[:, [j for j in range(len(kinds)) if j != i]])
+        found = {"changed": torch.stack(right).mean().item()}
+        found["kept"] = torch.cat(kept, 1).mean().item() if len(kinds) > 1 else 1.0
+        found["error"] = losses.squared(self.draw(common, numbers(kinds, y)), x).item()
+        read = probabilities(kinds, self.reader(x).float())
+        found["read"] = agree(kinds, read, numbers(kinds, y)).float().mean().item()
+        return {"score": found["changed"] + found["kept"] - 10 * found["error"], **found}
+
+    # -- what to look at -------------------------------------------------------------------------------------------------------
+
+    def preview(self, batch: Batch) -> Sheet:
+        """Pictures, how they are drawn again, and each of the first four attributes at its least and its most."""
+        x = batch["image"][:6]
+        codes = self.encode(x) | Codes(attributes=numbers(self.attributes, batch["attributes"][:6]))
+        rows, left = [list(x), list(self.draw(codes["common"], codes["attributes"]))], ["picture", "drawn"]
+        for kind in self.attributes[:4]:
+            for value in (0, max(1, kind.classes - 1)):
+                rows.append(list(self.set(x, {kind.name: value})))
+                left.append(f"{kind.name} {value}")
+        return Sheet(rows, left=left)
