@@ -2,7 +2,8 @@
 
 Two are used, with different seeds. `set_judge` learns from set membership alone and helps to choose a run's best snapshot. `part_judge` is
 the evaluation's: it also learns from the training split's truth, where there is one (the same face without the part). A judge's own
-accuracy on the test split is printed beside every figure that rests on it.
+accuracy on the test split is printed beside every figure that rests on it. `attribute_judge` reads labelled attributes, one network with an
+output for each; training and evaluation ask for different seeds.
 
 A judge must be fair to pictures that are a little wrong, so it is taught with blurred, noisy, stained, moved and recoloured ones, and with
 blends of two pictures whose label is the blend's share (mixup, Zhang et al., 2018): half-visible glasses are half an answer, not a whole
@@ -17,17 +18,19 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from unweave import losses
+from unweave.attributes import Attribute, Attributes, agree, numbers, probabilities, width
 from unweave.data import cache
 from unweave.data.feed import to_float
 from unweave.machine import pick_precision
-from unweave.method import Adam, Batch, Group, Method, Phase, Progress, Terms, images
+from unweave.method import Adam, Batch, Group, Method, Need, Phase, Progress, Terms, images
 from unweave.schedules import WarmDecay
 
 log = logging.getLogger("unweave.metrics")
@@ -37,8 +40,11 @@ EPOCHS = 20  # times that a small set is seen
 TWINS = 1500  # faces drawn with and without the part for the evaluation's judge: drawing costs 2 ms each
 
 
+J = TypeVar("J", bound=Method)
+
+
 class Pictures(Protocol):
-    """What a judge needs of a two-set data set (the training split)."""
+    """What a judge needs of a data set (the training split)."""
 
     size: int
     key: str
@@ -66,18 +72,10 @@ class Judge(Method):
 
     def __init__(self, config: JudgeConfig):
         super().__init__(config)
-        w = config.width
-        strides = [2 if config.size // 2**i > 8 else 1 for i in range(1, 5)] if config.size < 128 else [2, 2, 2, 2]
-        widths = [config.channels, w, 2 * w, 4 * w, 4 * w]
-        stages: list[nn.Module] = []
-        for before, after, stride in zip(widths, widths[1:], strides, strict=False):
-            stages += [nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
-        self.stages = nn.Sequential(*stages)
-        self.head = nn.Linear(widths[-1], 1)
-
+        self.stages, self.head = _stages(config), nn.Linear(4 * config.width, 1)
         self.needs = {"a": images(config.size, config.channels), "b": images(config.size, config.channels)}
         self.codes = ()
-        self.groups = {"judge": Group(("stages", "head"), Adam(WarmDecay(config.lr, warm=0.05, decay=0.3, floor=0.02), weight_decay=1e-3))}
+        self.groups = _moved(config)
         self.phases = (Phase("judge", self.part_loss),)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -95,12 +93,67 @@ class Judge(Method):
             share = torch.rand(len(batch["with"]), generator=draw).to(x)
             faded = torch.lerp(batch["without"], batch["with"], share.view(-1, 1, 1, 1))  # the part alone fades in and out
             x, y = torch.cat([x, batch["without"], faded]), torch.cat([y, torch.zeros_like(share), share])
-        x = augment(x, draw)
-        mixed = len(x) // 8
-        other, share = torch.randperm(len(x), generator=draw)[:mixed], torch.rand(mixed, generator=draw).to(x)
-        x[:mixed] = torch.lerp(x[other], x[:mixed], share.view(-1, 1, 1, 1))
-        y[:mixed] = torch.lerp(y[other], y[:mixed], share)
-        return Terms(part=F.binary_cross_entropy_with_logits(self(x).float(), y))
+        x, y = _blended(augment(x, draw), y[:, None], draw)
+        return Terms(part=F.binary_cross_entropy_with_logits(self(x).float(), y[:, 0]))
+
+
+@dataclass(frozen=True)
+class AttributeJudgeConfig(JudgeConfig):
+    names: tuple[str, ...] = ()  # the attributes, and of each what `attributes.Attribute` says
+    classes: tuple[int, ...] = ()
+
+
+class AttributeJudge(Method):
+    """The same network with an output for each number of the code `attributes`."""
+
+    name: ClassVar[str] = "attribute-judge"
+    Config: ClassVar[type] = AttributeJudgeConfig
+    PRESETS: ClassVar[Mapping[str, Any]] = {"default": AttributeJudgeConfig()}
+    encodes: ClassVar[bool] = False
+
+    def __init__(self, config: AttributeJudgeConfig):
+        super().__init__(config)
+        self.attributes = tuple(Attribute(name, k) for name, k in zip(config.names, config.classes, strict=True))
+        self.stages, self.head = _stages(config), nn.Linear(4 * config.width, width(self.attributes))
+        self.needs = {"image": images(config.size, config.channels), "attributes": Need("attributes", (len(config.names),), config.names)}
+        self.codes = ()
+        self.groups = _moved(config)
+        self.phases = (Phase("judge", self.attributes_loss),)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, S, S) in [-1, 1] -> (N, W) logits."""
+        return self.head(self.stages(x).mean((2, 3)))
+
+    def attributes_loss(self, batch: Batch, progress: Progress) -> Terms:
+        """Cross-entropies on augmented pictures; of a number its expected value is learned."""
+        y = numbers(self.attributes, batch["attributes"])
+        x, y = _blended(augment(batch["image"], progress.generator), y, progress.generator)
+        return Terms(attributes=losses.read_off(self(x), y, [a.width for a in self.attributes]))
+
+
+def _stages(config: JudgeConfig) -> nn.Sequential:
+    """(N, channels, S, S) -> (N, 4 * width, s, s), s at least 8 where S is less than 128."""
+    w = config.width
+    strides = [2 if config.size // 2**i > 8 else 1 for i in range(1, 5)] if config.size < 128 else [2, 2, 2, 2]
+    widths = [config.channels, w, 2 * w, 4 * w, 4 * w]
+    stages: list[nn.Module] = []
+    for before, after, stride in zip(widths, widths[1:], strides, strict=False):
+        stages += [nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
+    return nn.Sequential(*stages)
+
+
+def _moved(config: JudgeConfig) -> dict[str, Group]:
+    return {"judge": Group(("stages", "head"), Adam(WarmDecay(config.lr, warm=0.05, decay=0.3, floor=0.02), weight_decay=1e-3))}
+
+
+def _blended(x: Tensor, y: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """An eighth of the pictures mixed with others, and their labels (N, W) likewise."""
+    mixed = len(x) // 8
+    other, share = torch.randperm(len(x), generator=generator)[:mixed], torch.rand(mixed, generator=generator).to(x)
+    x, y = x.clone(), y.clone()
+    x[:mixed] = torch.lerp(x[other], x[:mixed], share.view(-1, 1, 1, 1))
+    y[:mixed] = torch.lerp(y[other], y[:mixed], share.view(-1, 1))
+    return x, y
 
 
 def augment(x: Tensor, generator: torch.Generator) -> Tensor:
@@ -121,7 +174,7 @@ def augment(x: Tensor, generator: torch.Generator) -> Tensor:
 # -- lessons -------------------------------------------------------------------------------------------------------------------
 
 
-def teach(judge: Judge, data: Pictures, seed: int, steps: int, truth: bool) -> Judge:
+def teach(judge: J, data: Pictures, seed: int, steps: int, truth: bool) -> J:
     """The one phase of a judge, `steps` times, on pictures of the training split. truth: also show b's faces without the part."""
     phase = judge.phases[0]
     group = judge.groups[phase.group]
@@ -133,7 +186,7 @@ def teach(judge: Judge, data: Pictures, seed: int, steps: int, truth: bool) -> J
         progress = Progress(step, step * BATCH, step / steps, torch.Generator().manual_seed(seed * 1_000_003 + step))
         for settings in optimiser.param_groups:
             settings["lr"] = progress.at(group.optimiser.lr)
-        batch = {name: to_float(data.take(name, torch.randint(data.lengths[name], (BATCH,), generator=lessons))) for name in ("a", "b")}
+        batch = _lesson(judge, data, lessons)
         if twins:
             rows = torch.randint(len(twins["with"]), (BATCH // 2,), generator=lessons)
             batch |= {name: to_float(pictures[rows]) for name, pictures in twins.items()}
@@ -145,6 +198,14 @@ def teach(judge: Judge, data: Pictures, seed: int, steps: int, truth: bool) -> J
     return judge.eval()
 
 
+def _lesson(judge: Method, data: Pictures, generator: torch.Generator) -> Batch:
+    """BATCH pictures of each set; or 2 x BATCH with their attributes."""
+    if "image" in judge.needs:
+        rows = torch.randint(data.lengths["image"], (2 * BATCH,), generator=generator)
+        return {"image": to_float(data.take("image", rows)), "attributes": data.take("attributes", rows)}
+    return {name: to_float(data.take(name, torch.randint(data.lengths[name], (BATCH,), generator=generator))) for name in judge.needs}
+
+
 def _twins(data: Pictures) -> dict[str, Tensor]:
     rows = range(min(TWINS, data.lengths["b"]))
     return {"with": data.take("b", rows), "without": data.truth.clean(rows)}
@@ -152,20 +213,24 @@ def _twins(data: Pictures) -> dict[str, Tensor]:
 
 def trained(data: Pictures, seed: int, steps: int, truth: bool) -> Judge:
     """A judge of these pictures: read from the cache folder where the same one was made before, else taught and kept there."""
-    config = JudgeConfig(size=data.size)
-    steps = min(steps, max(30, EPOCHS * min(data.lengths["a"], data.lengths["b"]) // BATCH))  # few pictures are soon learned
-    what = json.dumps([VERSION, data.key, seed, steps, truth, asdict(config)])
-    file = cache.folder() / "judges" / (hashlib.sha256(what.encode()).hexdigest()[:24] + ".safetensors")
+    return _made(Judge, JudgeConfig(size=data.size), data, seed, steps, truth)
+
+
+def _made(kind: Callable[[Any], J], config: JudgeConfig, data: Pictures, seed: int, steps: int, truth: bool) -> J:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        judge = Judge(config)
+        judge = kind(config)
+    fewest = min(data.lengths[name] for name in judge.needs)
+    steps = min(steps, max(30, EPOCHS * fewest // BATCH))  # few pictures are soon learned
+    what = json.dumps([VERSION, data.key, seed, steps, truth, asdict(config)])
+    file = cache.folder() / "judges" / (hashlib.sha256(what.encode()).hexdigest()[:24] + ".safetensors")
     if file.exists():
         try:
             judge.load_state_dict(load_file(file))
             return judge.eval()
         except Exception:  # a damaged cache file is made anew, whatever is wrong with it
             file.unlink(missing_ok=True)
-    log.info("teaching a judge to see the part (once for these pictures; about a minute)")
+    log.info("teaching a judge (once for these pictures; a minute or two)")
     with torch.enable_grad():
         teach(judge, data, seed, steps, truth)
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -188,6 +253,21 @@ def part_judge(data: Pictures, seed: int = 2, steps: int = 900) -> Judge:
     return trained(data, seed, steps, data.truth is not None)
 
 
+def attribute_judge(data: Pictures, attributes: Attributes, seed: int = 1, steps: int = 1200) -> Callable[[Tensor], Tensor]:
+    """A judge of attributes, from the labels of the training split: columns "image" and "attributes", in the order of `attributes`.
+
+    -> callable, (N, C, S, S) in [-1, 1] -> (N, W): probabilities and numbers, laid out as the code `attributes`.
+    """
+    config = AttributeJudgeConfig(size=data.size, names=tuple(a.name for a in attributes), classes=tuple(a.classes for a in attributes))
+    judge = _made(AttributeJudge, config, data, seed, steps, False)
+
+    @torch.no_grad()
+    def answer(x: Tensor) -> Tensor:
+        return probabilities(attributes, judge.to(x.device)(x.float()))
+
+    return answer
+
+
 def probability(judge: Judge) -> Callable[[Tensor], Tensor]:
     """The judge's answer as a function: (N, C, S, S) in [-1, 1] -> (N,) in [0, 1], without gradients."""
 
@@ -208,6 +288,13 @@ def cam(judge: Judge, x: Tensor) -> Tensor:
     heat = torch.einsum("nchw,c->nhw", judge.stages(x.float()), judge.head.weight[0]).relu()[:, None]
     heat = F.interpolate(heat, size=x.shape[-2:], mode="bilinear", align_corners=False)
     return heat / heat.amax((1, 2, 3), keepdim=True).clamp(min=1e-8)
+
+
+def attribute_accuracy(judge: Callable[[Tensor], Tensor], data: Pictures, attributes: Attributes, most: int = 1000) -> list[float]:
+    """Share of right answers for each attribute on up to `most` pictures (of the test split): of a number, how many are within .15."""
+    rows = range(min(most, data.lengths["image"]))
+    read = torch.cat([judge(to_float(chunk)).cpu() for chunk in data.take("image", rows).split(200)])
+    return agree(attributes, read, numbers(attributes, data.take("attributes", rows))).float().mean(0).tolist()
 
 
 def accuracy(judge: Callable[[Tensor], Tensor], data: Pictures, most: int = 1000) -> float:
