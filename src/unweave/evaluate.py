@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from unweave.attributes import Attribute, detect
+from unweave.codes import Codes
 from unweave.data import Folders, Table, load
 from unweave.data.feed import match, to_float
+from unweave.data.labelled import IN_B
 from unweave.errors import UserError
-from unweave.metrics import edits, images, intervals, judges, masks, transfer
+from unweave.metrics import attributes, edits, images, intervals, judges, masks, transfer
 from unweave.metrics.edits import Editor, Made, Pairs
 from unweave.metrics.images import Features
 from unweave.metrics.intervals import Estimate
@@ -46,8 +50,6 @@ def evaluate(model: Any, data: Any, out: str | Path | None = None, pairs: int = 
     data = _data(data, model)
     if isinstance(model, torch.nn.Module):
         model.eval()
-    if hasattr(model, "needs"):
-        match(model.needs, data)
     work = _Work(model, data, pairs, images.find_features(features))
     report = Report(name, f"{data.spec}@{data.split}, {data.size} px", {})
     with torch.no_grad():
@@ -89,7 +91,8 @@ class _Work:
     """What several parts need, made once."""
 
     def __init__(self, model: Any, data: Any, count: int, features: Features | None):
-        self.model, self.data, self.features, self.place = model, data, features, _place(model)
+        self.model, self.data, self.features, self.place, self.count = model, data, features, _place(model), count
+        self.seen = match(model.needs, data) if hasattr(model, "needs") else data  # as the model reads it
         self.two_sets = {"a", "b"} <= set(data.offers)
         self.editor = editor(model)
         self.edits = self.two_sets and (self.editor.transfer or self.editor.remove) is not None
@@ -102,6 +105,16 @@ class _Work:
             self.accuracy = judges.accuracy(self.sees, data)
             self.made = edits.make(self.editor, self.pairs)
 
+    @cached_property
+    def attributes(self) -> tuple[Attribute, ...]:
+        """Those that the model knows; of a plain autoencoder those that the data has: a step along a mean difference edits them."""
+        if known := getattr(self.model, "attributes", ()):
+            return known
+        if "factors" not in self.codes or "attributes" not in self.data.offers:
+            return ()
+        train = self.data.sibling("train")
+        return detect(train.names, train.take("attributes", range(train.lengths["attributes"])))
+
     def encoded(self, code: str, data: Any, stream: str, most: int, domain: str | None) -> np.ndarray:
         """One code of up to `most` pictures of a stream, (N, ...)."""
         pictures = data.take(stream, range(min(most, data.lengths[stream])))
@@ -112,6 +125,11 @@ class _Work:
 def editor(model: Any) -> Editor:
     """What a model's verbs can do, as functions of pictures; these are brought to where the model is."""
     offered, there = model.verbs, _place(model)
+    if "set" in offered and [attribute.name for attribute in model.attributes] == [IN_B]:  # trained on two sets: it adds *a* part
+        return Editor(
+            transfer=lambda donor, onto: model.set(onto.to(there), {IN_B: 1}),
+            remove=lambda picture: model.set(picture.to(there), {IN_B: 0}),
+        )
     return Editor(
         transfer=(lambda donor, onto: model.transfer(donor.to(there), onto=onto.to(there))) if "transfer" in offered else None,
         remove=(lambda picture: model.remove(picture.to(there))) if "remove" in offered else None,
@@ -188,6 +206,43 @@ def _add_leakage(work: _Work, report: Report) -> None:
     report.measures |= leakage(np.concatenate(train), labels[0], np.concatenate(test), labels[1])
 
 
+def _add_attributes(work: _Work, report: Report) -> None:
+    kinds, test = work.attributes, work.seen
+    train = test.sibling("train")
+    judge = judges.attribute_judge(train, kinds, seed=2)
+    trial = attributes.trial(test, kinds, work.count)
+    edit = _edit(work, train)
+    accuracies = judges.attribute_accuracy(judge, test, kinds)
+    report.measures |= attributes.measure(edit, trial, kinds, judge, accuracies, test.truth)
+    report.sheets |= {caption: draw(sheet) for caption, sheet in attributes.sliders(edit, trial, kinds).items()}
+    if "common" in work.codes:
+        known, asked = (data.take("attributes", range(data.lengths["image"])) for data in (train, test))
+        known, asked = known[: 2 * TRAIN], asked[:HELD]
+        codes = [work.encoded("common", data, "image", most, None) for data, most in ((train, 2 * TRAIN), (test, HELD))]
+        for i, kind in enumerate(kinds):
+            middle = known[:, i].median().item()
+            of_train, of_test = (attributes.classes(kind, values[:, i], middle) for values in (known, asked))
+            found = leakage(codes[0], of_train, codes[1], of_test)
+            report.measures |= {f"{kind.name}_{name}": figure for name, figure in found.items()}
+
+
+def _edit(work: _Work, train: Any) -> attributes.Edit:
+    """How the model sets an attribute."""
+    model = work.model
+    if "set" in model.verbs:
+        return lambda x, own, name, value: model.set(x.to(work.place), {name: value})
+    codes = torch.from_numpy(work.encoded("factors", train, "image", 2 * TRAIN, None))
+    step = attributes.directions(codes, train.take("attributes", range(len(codes)))).to(work.place)
+    names = [kind.name for kind in work.attributes]
+
+    def along(x: Tensor, own: Tensor, name: str, value: float) -> Tensor:
+        i, found = names.index(name), model.encode(x.to(work.place))
+        far = (value - own[:, i, None]).to(work.place) * step[i]
+        return model.decode(found | Codes(factors=found["factors"] + far)).image
+
+    return along
+
+
 def _add_residual(work: _Work, report: Report) -> None:
     most = min(work.data.lengths["a"], work.data.lengths["b"], HELD)
     report.measures["zero_residual"] = zero_residual(*(work.encoded("separate", work.data, stream, most, None) for stream in ("a", "b")))
@@ -196,7 +251,7 @@ def _add_residual(work: _Work, report: Report) -> None:
 def _add_reconstruction(work: _Work, report: Report) -> None:
     errors: list[Tensor] = []
     shown: list[list[Tensor]] = []
-    for chunk in work.data.take("image", range(min(HELD, work.data.lengths["image"]))).split(ENCODED):
+    for chunk in work.seen.take("image", range(min(HELD, work.seen.lengths["image"]))).split(ENCODED):
         x = to_float(chunk)
         drawn = work.model.decode(work.model.encode(x.to(work.place))).image.float().cpu()
         errors.append(transfer.difference(drawn, x).mean((1, 2)))
@@ -306,6 +361,7 @@ PARTS = (
     _Part(lambda w: w.edits, _add_edits),
     _Part(lambda w: w.edits and "common" in w.codes, _add_leakage),
     _Part(lambda w: w.edits and "separate" in w.codes, _add_residual),
-    _Part(lambda w: "image" in w.data.offers and bool(w.codes), _add_reconstruction),
+    _Part(lambda w: bool(w.attributes), _add_attributes),
+    _Part(lambda w: "image" in w.seen.offers and bool(w.codes), _add_reconstruction),
     _Part(lambda w: True, _add_cost),
 )

@@ -14,7 +14,7 @@ from PIL import Image
 
 from unweave.errors import UserError
 from unweave.metrics.intervals import Estimate
-from unweave.metrics.table import MEASURES
+from unweave.metrics.table import find, ordered
 
 Figures = dict[str, Estimate]
 
@@ -44,12 +44,11 @@ class Report:
             own = self.measures.get(name)
             others = [rows_of.get(name) for rows_of in self.baselines.values()]
             judge = next((e.judge_accuracy for e in [own, *others] if e is not None and e.judge_accuracy is not None), None)
-            rows.append([_label(name), _figure(own), *map(_figure, others), MEASURES[name].better, "" if judge is None else f"{judge:.1%}"])
+            rows.append([_label(name), _figure(own), *map(_figure, others), find(name).better, "" if judge is None else f"{judge:.1%}"])
         return rows
 
     def _names(self) -> list[str]:
-        there = {*self.measures, *(name for figures in self.baselines.values() for name in figures)}
-        return [name for name in MEASURES if name in there]
+        return ordered([*self.measures, *(name for figures in self.baselines.values() for name in figures)])
 
     def _costs(self) -> str:
         return ", ".join(f"{name.replace('_', ' ')} {value:,.4g}" if value < 1000 else f"{name.replace('_', ' ')} {value:,.0f}"
@@ -69,7 +68,7 @@ class Report:
         lines = [f"# {self.model} on {self.data}\n", f"| {' | '.join(first)} |", "|" + "---|" * len(first)]
         lines += [f"| {' | '.join(row)} |" for row in rest]
         lines += ["", f"95 % bootstrap intervals in brackets. {self._costs().capitalize()}".rstrip(), ""]
-        lines += [f"- {note}" for note in self.notes] + [f"- `{name}`: {MEASURES[name]}." for name in self._names()]
+        lines += [f"- {note}" for note in self.notes] + [f"- `{name}`: {find(name)}." for name in self._names()]
         return "\n".join(lines) + "\n"
 
     def json(self) -> dict[str, object]:
@@ -98,7 +97,7 @@ class Report:
         )
         title = html.escape(f"{self.model} on {self.data}")
         remarks = "".join(f"<li>{html.escape(note)}" for note in self.notes)
-        meanings = "".join(f"<dt>{name}<dd>{html.escape(str(MEASURES[name]))}" for name in self._names())
+        meanings = "".join(f"<dt>{name}<dd>{html.escape(str(find(name)))}" for name in self._names())
         return (
             f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
             f"<title>{title}</title><style>{STYLE}</style><h1>{title}</h1>"
@@ -137,7 +136,7 @@ table { border-collapse: collapse; white-space: nowrap } td, th { text-align: le
 
 
 def _label(name: str) -> str:
-    return f"{name} (1/255)" if MEASURES[name].unit == "1/255" else name
+    return f"{name} (1/255)" if find(name).unit == "1/255" else name
 
 
 def _figure(e: Estimate | None) -> str:

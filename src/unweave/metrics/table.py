@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,6 +25,8 @@ MEMBERS = "two sets"
 WORN = "true pictures with the part"
 CLEAN = "true pictures without the part"
 MASKS = "true masks"
+LABELS = "attributes"
+TRUE = "true pictures with another value"
 
 MEASURES: dict[str, Measure] = {
     "transfer_success": Measure("transfers in which an independent judge sees the part", "share", "higher", MEMBERS),
@@ -48,5 +51,33 @@ MEASURES: dict[str, Measure] = {
         "size of the separate code on pictures that lack the part, over that on pictures that have it", "ratio", "lower", MEMBERS
     ),
     "alexnet_kid": Measure("distance of transfers to real pictures of b in AlexNet's features", "AlexNet-KID", "lower", "a features file"),
+    # Of each attribute, under its own name: glasses_success ...
+    "NAME_success": Measure(
+        "edits in which a judge reads what was asked for (of a number: within .15); of 0 and 1 the other one is asked for",
+        "share", "higher", LABELS,
+    ),
+    "NAME_others_kept": Measure("other attributes that the judge reads as before the edit", "share", "higher", LABELS),
+    "NAME_monotone": Measure("pictures on which the judge's answer rises along the slider (rank correlation >= .95)", "share", "higher", LABELS),
+    "NAME_error_ratio": Measure(
+        "error to the true picture where the attribute shows, over that of doing nothing; of 0 and 1, removals", "ratio", "lower", TRUE
+    ),
+    "NAME_outside_change": Measure("mean change of the picture elsewhere", "1/255", "lower", TRUE),
+    "NAME_leakage_linear": Measure(
+        "how often a linear reader tells the attribute from the code that should not know it; chance .50, of K classes 1 / K",
+        "share", "lower", LABELS,
+    ),
+    "NAME_leakage_mlp": Measure("how often a small network tells it; the same chance", "share", "lower", LABELS),
     "reconstruction_error": Measure("mean error of pictures encoded and decoded again", "1/255", "lower"),
 }
+
+
+def find(name: str) -> Measure:
+    """What a reported name says: `glasses_success` is `NAME_success`. Raises KeyError for a name that is none."""
+    key = name if name in MEASURES else next((k for k in MEASURES if k.startswith("NAME_") and name.endswith(k[4:])), name)
+    return MEASURES[key]
+
+
+def ordered(names: Iterable[str]) -> list[str]:
+    """Reported names in the order of the table; those of attributes stay together as they come."""
+    rank = {name: i for i, name in enumerate(MEASURES)}
+    return sorted(dict.fromkeys(names), key=lambda name: rank.get(name, rank["NAME_success"]))

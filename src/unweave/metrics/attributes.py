@@ -1,0 +1,153 @@
+"""Measures of attribute editing: does the slider do what it says, leave the rest alone, and move one way?
+
+An `Edit` is any function that sets one attribute of pictures: a model, or a step along a direction in an autoencoder's code. Pictures are
+(N, C, S, S) in [-1, 1], values (N, A) as in a table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import rankdata
+from torch import Tensor
+
+from unweave.attributes import Attribute, Attributes, agree, numbers, spans
+from unweave.data.dataset import Dataset
+from unweave.data.feed import to_float
+from unweave.metrics import intervals, transfer
+from unweave.metrics.intervals import Estimate
+from unweave.pictures import Sheet
+
+Edit = Callable[[Tensor, Tensor, str, float], Tensor]  # pictures, their values (N, A), an attribute's name, its new value -> pictures
+Judge = Callable[[Tensor], Tensor]
+
+ASKED = (0.0, 0.25, 0.5, 0.75, 1.0)  # of a number: one of these for each picture
+STEPS = tuple(i / 6 for i in range(7))  # of a slider whose response is ranked
+MONOTONE = 0.95  # rank correlation from which a response counts as monotone
+SHOWN = 6
+BATCH = 100
+
+
+@dataclass(frozen=True)
+class Trial:
+    """n fixed test pictures: their rows in the set, pictures uint8 (n, C, S, S), values (n, A), and the values `asked` for (n, A)."""
+
+    rows: NDArray[np.int64]
+    pictures: Tensor
+    values: Tensor
+    asked: Tensor
+
+
+def trial(data: Dataset, attributes: Attributes, count: int = 500, seed: int = 0) -> Trial:
+    """Up to `count` pictures and, for each attribute, another value: yes for no, another class, or of a number one of five."""
+    random = np.random.default_rng(seed)
+    rows = np.sort(random.permutation(data.lengths["image"])[:count])
+    values = data.take("attributes", rows)
+    asked = values.clone()
+    for i, kind in enumerate(attributes):
+        if kind.classes:
+            asked[:, i] = (values[:, i].round() + torch.from_numpy(random.integers(1, kind.classes, len(rows)))) % kind.classes
+        else:
+            asked[:, i] = torch.tensor(ASKED)[torch.from_numpy(random.integers(0, len(ASKED), len(rows)))]
+    return Trial(rows, data.take("image", rows), values, asked)
+
+
+def edited(edit: Edit, test: Trial, name: str, asked: Tensor) -> Tensor:
+    """Every picture with its own asked value (n,), those of one value together. -> (n, C, S, S) on the CPU."""
+    x = to_float(test.pictures)
+    out = torch.empty_like(x)
+    for value in asked.unique().tolist():
+        for rows in (asked == value).nonzero()[:, 0].split(BATCH):
+            out[rows] = edit(x[rows], test.values[rows], name, value).float().cpu()
+    return out
+
+
+def measure(
+    edit: Edit, test: Trial, attributes: Attributes, judge: Judge, accuracies: Sequence[float] | None = None, truth: Any = None
+) -> dict[str, Estimate]:
+    """`NAME_success`, `NAME_others_kept`, `NAME_monotone` and, with a truth, `NAME_error_ratio` and `NAME_outside_change`, in this order.
+
+    judge: (N, C, S, S) -> (N, W). accuracies: of the judge, for each attribute. truth: `set(rows, name, value)` gives the true pictures.
+    """
+    figures: dict[str, Estimate] = {}
+    before = _judged(judge, to_float(test.pictures))
+    for i, kind in enumerate(attributes):
+        made, name = edited(edit, test, kind.name, test.asked[:, i]), kind.name
+        wanted = test.values.clone()
+        wanted[:, i] = test.asked[:, i]
+        seen, accuracy = _judged(judge, made), None if accuracies is None else accuracies[i]
+        figures[f"{name}_success"] = intervals.mean(agree(attributes, seen, numbers(attributes, wanted))[:, i]).judged(accuracy)
+        if len(attributes) > 1:
+            others = [j for j in range(len(attributes)) if j != i]
+            least = None if accuracies is None else min(accuracies[j] for j in others)
+            figures[f"{name}_others_kept"] = intervals.mean(agree(attributes, seen, before)[:, others].float().mean(1)).judged(least)
+        if kind.classes <= 2:
+            response = [_judged(judge, edited(edit, test, name, torch.full((len(made),), step))) for step in STEPS]
+            heard = torch.stack(response, 1)[:, :, spans(attributes)[i].start].double().clamp(1e-9, 1 - 1e-9).logit()
+            figures[f"{name}_monotone"] = intervals.mean(rank_correlation(heard) >= MONOTONE).judged(accuracy)
+        if hasattr(truth, "set") and hasattr(truth, "mask") and kind.classes <= 2:
+            figures |= _against_truth(kind, made, test, test.asked[:, i], test.values[:, i], truth)
+    return figures
+
+
+def _judged(judge: Judge, pictures: Tensor) -> Tensor:
+    return torch.cat([judge(chunk).cpu() for chunk in pictures.split(BATCH)])
+
+
+def rank_correlation(response: ArrayLike) -> NDArray[np.float64]:
+    """Spearman's correlation of each row (N, V) with 0, 1, 2 ...; ties share their mean rank, a constant row has 0. -> (N,)."""
+    ranks = rankdata(np.asarray(response, dtype=np.float64), axis=1)
+    ranks = ranks - ranks.mean(1, keepdims=True)
+    steps = np.arange(ranks.shape[1]) - (ranks.shape[1] - 1) / 2
+    return (ranks * steps).sum(1) / np.maximum(np.sqrt((ranks**2).sum(1) * (steps**2).sum()), 1e-12)
+
+
+def _against_truth(kind: Attribute, made: Tensor, test: Trial, asked: Tensor, own: Tensor, truth: Any) -> dict[str, Estimate]:
+    """Error where the part is, over that of doing nothing, and the change elsewhere. Of a yes or no only removals count: of a part that is
+    put on, the truth is one of many."""
+    rows = torch.ones(len(made), dtype=torch.bool) if not kind.classes else own > 0.5
+    if not rows.any():
+        return {}
+    made, asked, indices = made[rows], asked[rows], test.rows[rows.numpy()]
+    before, true = to_float(test.pictures[rows]), torch.empty_like(made)
+    for value in asked.unique().tolist():
+        here = asked == value
+        true[here] = to_float(truth.set(indices[here.numpy()], kind.name, value))
+    region = transfer.dilate(truth.mask(indices, kind.name) | (transfer.difference(true, before) > 1))
+    error, nothing = (transfer.inside(transfer.difference(x, true), region) for x in (made, before))
+    outside = transfer.inside(transfer.difference(made, before), ~region)
+    return {
+        f"{kind.name}_error_ratio": intervals.ratio(error, nothing),
+        f"{kind.name}_outside_change": intervals.mean(outside),
+    }
+
+
+def classes(kind: Attribute, values: Tensor, middle: float) -> NDArray[np.int64]:
+    """What a probe is to read from a code: (N,) values as classes; a number as below or above the training pictures' median."""
+    return (values > middle if not kind.classes else values.round()).long().numpy()
+
+
+def directions(codes: Tensor, values: Tensor) -> Tensor:
+    """How a code moves with each attribute: slopes of least squares, (N, D) and (N, A) -> (A, D).
+
+    Of a yes or no this is the difference of the two means: the simple way to edit with a code that nobody disentangled.
+    """
+    x, v = codes - codes.mean(0), values - values.mean(0)
+    return (v.T @ x) / v.square().sum(0)[:, None].clamp(min=1e-12)
+
+
+def sliders(edit: Edit, test: Trial, attributes: Attributes) -> dict[str, Sheet]:
+    """For each attribute a sheet to look at: pictures, and the slider from -0.5 to 1.5 (of a choice, its first classes)."""
+    x, own = to_float(test.pictures[:SHOWN]), test.values[:SHOWN]
+    sheets = {}
+    for kind in attributes:
+        values = [-0.5, 0.0, 0.5, 1.0, 1.5] if kind.classes <= 2 else [float(k) for k in range(min(kind.classes, 10))]
+        columns = [x, *[edit(x, own, kind.name, value).float().cpu() for value in values]]
+        sheet = Sheet([list(row) for row in zip(*columns)], top=["picture", *[f"{kind.name} {value:g}" for value in values]])
+        sheets[f"Slider {kind.name}: the pictures, then {kind.name} from {values[0]:g} to {values[-1]:g}"] = sheet
+    return sheets
