@@ -36,8 +36,8 @@ def measure(method: str, preset: str, wish: argparse.Namespace) -> dict[str, Any
     here = place(wish.device)
     torch.manual_seed(wish.seed)
     model = get(method)(configure(method, preset, size=wish.size))
-    streams = sum(need.kind in ("image", "clip") for need in model.needs.values())
-    settings = Settings(images=RUN * wish.batch * max(1, streams), batch=wish.batch, seed=wish.seed, precision=wish.precision)
+    pictures = sum(need.pictures for need in model.needs.values())
+    settings = Settings(images=RUN * wish.batch * max(1, pictures), batch=wish.batch, seed=wish.seed, precision=wish.precision)
 
     def feed(position: int) -> Batch:
         draw = torch.Generator().manual_seed(position)

@@ -115,7 +115,7 @@ def total_correlation(z: Tensor, mean: Tensor, log_variance: Tensor, samples: in
 
 
 def recombine(first: Tensor, second: Tensor) -> Tensor:
-    """All choices of each number from one code or the other: two (N, K) -> (N, 2, ..., 2, K); [n, i, j, k] has number 0 of code i, and so on."""
+    """All choices of each number from one code or the other: two (N, K) -> (N, 2, ..., 2, K); [n, i, j, k] has number 0 of code i ..."""
     both, k = torch.stack([first, second], 1), first.shape[1]
     choice = torch.cartesian_prod(*[torch.arange(2)] * k).view(*[2] * k, k).to(first.device)
     return both[:, choice, torch.arange(k, device=first.device)]

@@ -215,6 +215,7 @@ class Method(nn.Module):
     remove = edits.remove
     segment = edits.segment
     interpolate = edits.interpolate
+    sweep = edits.sweep
     slide = edits.slide
     set = edits.set_attributes
 

@@ -87,8 +87,8 @@ class Training:
         self.method, self.feed, self.settings, self.here = method.to(here.device), feed, settings, here
         self.step, self.seconds, self.waited = 0, 0.0, 0.0
         self.warm = (0, 0.0)  # step and seconds when the first, slower steps were over
-        streams = sum(need.kind in ("image", "clip") for need in method.needs.values())
-        self.per_step = settings.batch * settings.accumulate * here.world * max(1, streams)
+        pictures = sum(need.pictures for need in method.needs.values())
+        self.per_step = settings.batch * settings.accumulate * here.world * max(1, pictures)
         self.total = math.ceil(settings.images / self.per_step) if settings.images else None
         self.bf16 = (pick_precision(here.device) if settings.precision == "auto" else settings.precision) == "bf16"
         self.parameters = {

@@ -15,6 +15,7 @@ from torch import Tensor
 from unweave.attributes import spans
 from unweave.codes import Codes, Output
 from unweave.errors import UserError, did_you_mean
+from unweave.pictures import Sheet
 
 if TYPE_CHECKING:
     from unweave.method import Method
@@ -111,6 +112,31 @@ def interpolate(model: Method, first: Tensor, second: Tensor, code: str, steps: 
     base = model.encode(first if onto is None else onto)
     line = Codes.stack(*[base | start.mix(end, i / (steps - 1), code) for i in range(steps)])
     return _image(model.decode(line, onto=onto))
+
+
+@torch.no_grad()
+def sweep(model: Method, pictures: Tensor, code: str | None = None, steps: int = 7, deviations: float = 2.0) -> Sheet:
+    """What each number of a code does: a row for each, the one that varies most first; the first picture with that number moved.
+
+    pictures: (N, C, S, S), at least two; from their codes comes how far a number may move: from -`deviations` to `deviations` standard
+    deviations about the first picture's own. code: the name of a vector; the model's first if not given. Shown as `draw(model.sweep(x))`.
+    Raises UserError for a model or a code without single numbers, and for one picture alone.
+    """
+    vectors = [c.name for c in model.codes if c.kind == "vector" and c.source == "encoded"] if model.encodes else []
+    if not vectors:
+        raise UserError(f"A {model.name} model has no code of single numbers that could be swept.")
+    name = vectors[0] if code is None else code
+    if name not in vectors:
+        raise UserError(f'"{name}" is no code of single numbers that could be swept: {did_you_mean(name, vectors)}.')
+    if len(pictures) < 2:
+        raise UserError("A sweep takes two pictures or more: from how their codes differ comes how far to go.")
+    codes = model.encode(pictures)
+    first, spread = codes.take(slice(0, 1)), codes[name].float().std(0)
+    order = spread.argsort(descending=True).tolist()
+    line = torch.linspace(-deviations, deviations, steps).to(spread)
+    rows = [first.traverse(name, k, first[name][0, k] + line * spread[k]) for k in order]
+    drawn = [list(_image(model.decode(row, onto=pictures[:1].expand(steps, *pictures.shape[1:])))) for row in rows]
+    return Sheet(drawn, top=[f"{x:+.1f} sd" for x in line.tolist()], left=[f"{name} {k}" for k in order])
 
 
 @torch.no_grad()

@@ -95,5 +95,5 @@ def _what_fits(needs: Mapping[str, Need]) -> str:
         return f"a set with {needs['attributes'].shape[0]} attributes would fit, as faces or --data.images DIR --data.attributes TABLE"
     if "grid" in needs:
         factors = len(needs["grid"].shape) - 3
-        return f"a set of {factors} factors that can be recombined would fit, as rectangles (3 factors) or rectangles:position (--factors 5)"
+        return f"a set of {factors} factors that can be recombined would fit, as rectangles (3) or rectangles:position (--factors 5)"
     return "one set of pictures would fit, as faces or rectangles"

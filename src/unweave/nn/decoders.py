@@ -28,19 +28,20 @@ class Decoder(nn.Module):
 class ResidualDecoder(nn.Module):
     """Residual blocks on the code's grid, then doublings: (N, code, S, S) -> (N, outputs, S * 2^k, S * 2^k), k = len(channels).
 
-    channels: widths from coarse to fine.
+    channels: widths from coarse to fine. No norm stands before the last layers: it would forget how bright and how coloured the whole is.
+    The last doubling repeats pixels, as a transposed convolution leaves a checkerboard.
     """
 
     def __init__(self, code: int, channels: Sequence[int], outputs: int = 3, blocks: int = 1):
         super().__init__()
         steps = [Double(i, o) for i, o in zip(channels, channels[1:], strict=False)]
-        self.body = nn.Sequential(
-            nn.Conv2d(code, channels[0], 1), *[Residual(channels[0]) for _ in range(blocks)], *steps,
-            norm("group", channels[-1]), activation(), up(channels[-1], outputs, last=True),
-        )  # fmt: skip
+        self.body = nn.Sequential(nn.Conv2d(code, channels[0], 1), *[Residual(channels[0]) for _ in range(blocks)], *steps)
+        self.shape, self.colour = nn.Conv2d(channels[-1], outputs, 3, 1, 1), nn.Conv2d(channels[-1], outputs, 1)
 
     def forward(self, code: Tensor) -> Tensor:
-        return self.body(code)
+        h = self.body(code)
+        edges = self.shape(F.interpolate(F.leaky_relu(h, SLOPE), scale_factor=2))
+        return edges + F.interpolate(self.colour(h), scale_factor=2, mode="bilinear")  # straight through: colours are learned soon
 
 
 class VectorDecoder(nn.Module):
