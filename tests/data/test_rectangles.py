@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from unweave.data import load
-from unweave.data.rectangles import GROUND, PALETTE, draw
+from unweave.data.rectangles import GROUND, PALETTE, draw, read
 from unweave.errors import UserError
 
 
@@ -58,3 +58,58 @@ def test_batches_hold_the_factors_of_their_pictures():
     )
     with pytest.raises(UserError, match='did you mean "rotation"'):
         load("rectangles:rotations")
+
+
+@pytest.mark.parametrize(
+    "spec", ["rectangles", "rectangles:position", "rectangles:rotation", "rectangles:position,rotation", "rectangles:levels"]
+)
+@pytest.mark.parametrize("size", [32, 64, 100])
+def test_every_factor_is_read_from_the_picture(spec, size):
+    data = load(spec, size, "test", n=10)
+    pictures, factors = data.truth.points(0, 300)
+    off = np.abs(data.truth.read(pictures) - factors)
+    assert off.shape == (300, len(data.names)) and off.mean(0).max() < 0.5 / size and off.max() < 3 / size
+    colour = data.names.index("colour")
+    assert off[:, colour].max() < 0.01
+
+
+def test_a_square_and_every_angle_are_read():
+    angles = np.linspace(0, 1, 41)
+    names = ("height", "width", "colour", "rotation")
+    for height, width in [(0.5, 0.5), (0.5, 0.55), (0.7, 0.45), (0.0, 1.0), (1.0, 0.0)]:
+        factors = np.stack([np.full(41, height), np.full(41, width), np.rint(angles * 9) / 9, angles], 1)
+        assert np.abs(read(draw(factors, names, 64), names) - factors).max() < 0.03, (height, width)
+
+
+@pytest.mark.parametrize("spec", ["rectangles:position", "rectangles:position,rotation"])
+def test_blurred_and_noisy_pictures_are_read(spec):
+    data = load(spec, 64, "test", n=10)
+    pictures, factors = data.truth.points(0, 120)
+    soft = torch.nn.functional.avg_pool2d(pictures.float(), 3, 1, 1, count_include_pad=False)
+    soft += torch.randn(soft.shape, generator=torch.Generator().manual_seed(0)) * 3
+    off = np.abs(data.truth.read(soft.round().clamp(0, 255).to(torch.uint8)) - factors)
+    assert off.mean(0).max() < 0.02 and np.median(off, axis=0).max() < 0.015
+
+
+def test_a_colour_between_two_of_the_palette_is_read_between_them():
+    picture = np.tile(GROUND[:, None, None], (1, 64, 64))
+    picture[:, 20:40, 20:40] = (0.5 * (PALETTE[8] + PALETTE[9]))[:, None, None]
+    (colour,) = read(np.rint(picture)[None].astype(np.uint8), ("height", "width", "colour"))[:, 2]
+    assert colour == pytest.approx(8.5 / 9, abs=0.01)
+
+
+def test_where_there_is_nothing_nothing_is_read():
+    data = load("rectangles:rotation", 32, "test", n=1)
+    empty = torch.from_numpy(np.tile(GROUND.astype(np.uint8)[None, :, None, None], (2, 1, 32, 32)))
+    assert np.isnan(data.truth.read(empty)).all()
+    untick = torch.from_numpy(draw(np.array([[0.3, 0.9, 0.0]]), ("height", "width", "colour"), 32))
+    (seen,) = data.truth.read(untick)
+    assert np.isnan(seen[3]) and seen[:3] == pytest.approx([0.3, 0.9, 0.0], abs=0.05)
+
+
+def test_points_go_on_where_the_set_ends():
+    data = load("rectangles:position", 32, "test", n=20)
+    pictures, factors = data.truth.points(0, 30)
+    assert np.array_equal(factors[:20], data.truth.factors) and torch.equal(pictures[:20], data.take("image", range(20)))
+    later, known = data.truth.points(25, 5)
+    assert torch.equal(later, pictures[25:]) and np.array_equal(known, factors[25:])

@@ -63,11 +63,16 @@ class Rectangles(Drawn):
         self.streams = {"image": ("image", "factors")}
         self.offers = {"image": images(size), "factors": Need("factors", (len(self.names),))}
         self.lengths = {"image": n, "factors": n}
-        rng = np.random.default_rng([seed, ("train", "val", "test").index(split)])
-        factors = rng.random((n, len(self.names)))
-        gridded = np.floor(factors * LEVELS) / (LEVELS - 1)
-        chosen = [True] * len(self.names) if "levels" in options else [name == "colour" for name in self.names]
-        self.truth = Factors(np.where(chosen, gridded, factors), self.names)
+        self._stepped = [True] * len(self.names) if "levels" in options else [name == "colour" for name in self.names]
+        self.truth = Factors(self, n)
+
+    def _settled(self, factors: Array) -> Array:
+        """Uniform numbers in [0, 1) -> factors: those that have levels take the ten of them evenly."""
+        return np.where(self._stepped, np.floor(factors * LEVELS) / (LEVELS - 1), factors)
+
+    def redraw(self, factors: Array) -> NDArray[np.uint8]:
+        """Pictures of other factors than its own: uniform numbers (N, F) in [0, 1) -> (N, 3, S, S)."""
+        return draw(self._settled(factors), self.names, self.size)
 
     def take(self, name: str, indices: Indices) -> Tensor:
         if name == "factors":
@@ -82,10 +87,25 @@ class Rectangles(Drawn):
 
 
 class Factors:
-    """factors: (N, F) in 0..1; names: (F,)"""
+    """What is true of the pictures of a set. factors: (N, F) in 0..1, of all of them; names: (F,). For evaluation only."""
 
-    def __init__(self, factors: Array, names: tuple[str, ...]):
-        self.factors, self.names = factors, names
+    def __init__(self, of: Rectangles, n: int):
+        self._set, self.names = of, of.names
+        self.factors = self._sequence(n)
+
+    def _sequence(self, n: int) -> Array:
+        rng = np.random.default_rng([self._set.seed, ("train", "val", "test").index(self._set.split)])
+        return self._set._settled(rng.random((n, len(self.names))))  # row by row: more rows begin with the same ones
+
+    def points(self, start: int, count: int) -> tuple[Tensor, Array]:
+        """Pictures start .. start + count of the endless sequence of which the set shows the first N: uint8 (count, 3, S, S), and their
+        factors (count, F). A measure that asks for more than N still gets pictures of this split, unseen in training."""
+        factors = self._sequence(start + count)[start:]
+        return torch.from_numpy(draw(factors, self.names, self._set.size)), factors
+
+    def read(self, pictures: Tensor) -> Array:
+        """The factors of any pictures of a rectangle, a decoder's too. uint8 (N, 3, S, S) -> (N, F); see `read`."""
+        return read(pictures.cpu().numpy(), self.names)
 
 
 def draw(factors: Array, names: tuple[str, ...], size: int) -> NDArray[np.uint8]:
@@ -113,3 +133,97 @@ def draw(factors: Array, names: tuple[str, ...], size: int) -> NDArray[np.uint8]
         cover = covered(-half_w, -half_w + tick, -half_h, -half_h + tick)
         pictures = pictures * (1 - cover) + TICK[None, :, None, None] * cover
     return np.rint(pictures).astype(np.uint8)
+
+
+def read(pictures: NDArray[np.uint8], names: tuple[str, ...]) -> Array:
+    """The inverse of `draw`: the factors seen in pictures, (N, 3, S, S) -> (N, F), 0..1 for those that `draw` makes.
+
+    On average within .007 of the truth at 64 px and .013 at 32 px (the worst of 1,000 within .04 and .08). It also reads what decoders
+    make: blurred edges, colours between the ten. A row is NaN where no rectangle is seen, and rotation alone is NaN where no tick is."""
+    rows = [_read(chunk.astype(np.float32), "rotation" in names) for chunk in np.array_split(pictures, max(1, len(pictures) // 64))]
+    seen = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+    return np.stack([seen[name] for name in names], axis=1)
+
+
+def _read(pictures: Array, turned: bool) -> dict[str, Array]:
+    n, size = len(pictures), pictures.shape[-1]
+    pixels = pictures.reshape(n, 3, -1).transpose(0, 2, 1) - GROUND  # (N, pixels, 3)
+    errors = [_shares(pixels, np.broadcast_to(paint - GROUND, (n, 3)), turned)[2].sum(1) for paint in PALETTE]
+    paint = PALETTE[np.argmin(errors, axis=0)] - GROUND
+    area, tick, _ = _shares(pixels, paint, turned)
+    inner = np.where((area > 0.9) & (tick < 0.05), 1.0, 1e-9)[..., None]  # if there is none, any pixel tells as little
+    paint = np.where(inner.sum(1) > 0.5, (pixels * inner).sum(1) / inner.sum(1), paint).astype(np.float32)
+    area, tick, _ = _shares(pixels, paint, turned)
+
+    # From a tenth to nine tenths: an edge stays where it is, and faint errors of the ground do not count.
+    area, tick = (np.where((pixels**2).sum(2) < 0.01 * (paint**2).sum(1)[:, None], 0, part) for part in (area, tick))
+    cover, tick = (np.clip((part - 0.1) / 0.8, 0, 1).astype(np.float64) for part in (area + tick, tick))
+    whole = cover.sum(1)
+    cover = cover / np.where(whole < size**2 * SIDE[0] ** 2 / 4, np.nan, whole)[:, None]
+    at = np.stack(np.meshgrid(*[(np.arange(size) + 0.5) / size] * 2), axis=-1).reshape(-1, 2) @ np.array([1, 1j])  # across + i down
+    centre = cover @ at
+    off = at - centre[:, None]
+    across, down, both = (np.sum(cover * part, axis=1) for part in (off.real**2, off.imag**2, off.real * off.imag))
+    across, down = across - 0.05 / size**2, down - 0.05 / size**2  # what the soft edge of a pixel adds
+    width, height = (np.sqrt(12 * np.maximum(part, 0)) for part in (across, down))
+    angle = np.zeros(n)
+    if turned:
+        width, height, angle = _turned(cover, off, across, down, both, tick)
+    reach = SIDE[1] / np.sqrt(2) if turned else SIDE[1] / 2
+    return {
+        "height": (height - SIDE[0]) / (SIDE[1] - SIDE[0]),
+        "width": (width - SIDE[0]) / (SIDE[1] - SIDE[0]),
+        "colour": np.where(np.isnan(width), np.nan, _shade(paint + GROUND)),
+        "x": (centre.real - reach) / (1 - 2 * reach),
+        "y": (centre.imag - reach) / (1 - 2 * reach),
+        "rotation": angle / (np.pi / 2),
+    }
+
+
+def _shares(pixels: Array, paint: Array, ticked: bool) -> tuple[Array, Array, Array]:
+    """How much of each pixel is paint, how much tick, and the squared error of that mixture.
+
+    pixels (N, P, 3) and paint (N, 3) less the ground -> three times (N, P)"""
+    ink = TICK - GROUND
+    pp, pt, tt = (paint**2).sum(1)[:, None], (paint @ ink)[:, None], float(ink @ ink)
+    by_paint, by_ink = (pixels @ paint[..., None])[..., 0], pixels @ ink
+    if not ticked:
+        area, tick = np.clip(by_paint / pp, 0, 1), np.zeros_like(by_ink)
+    else:
+        area = np.clip((by_paint * tt - by_ink * pt) / (pp * tt - pt**2), 0, 1)
+        tick = np.clip((by_ink - area * pt) / tt, 0, 1)
+    error = (pixels**2).sum(2) - 2 * (area * by_paint + tick * by_ink) + area**2 * pp + tick**2 * tt + 2 * area * tick * pt
+    return area, tick, error
+
+
+def _shade(paint: Array) -> Array:
+    """Where on the palette a colour lies, 0..1: on the line through the ten colours, in order. (N, 3) -> (N,)"""
+    here, step = PALETTE[:-1], np.diff(PALETTE, axis=0)
+    along = np.clip(((paint[:, None] - here) * step).sum(2) / (step**2).sum(1), 0, 1)  # on each of the nine pieces
+    nearest = np.argmin(((paint[:, None] - here - along[..., None] * step) ** 2).sum(2), axis=1)
+    return (nearest + along[np.arange(len(paint)), nearest]) / (LEVELS - 1)
+
+
+def _turned(cover: Array, off: Array, across: Array, down: Array, both: Array, tick: Array) -> tuple[Array, Array, Array]:
+    """Width, height and angle of a turned rectangle from its moments, and from where its tick is, which tells one side from the other."""
+    mean, half = (across + down) / 2, np.hypot((across - down) / 2, both)
+    long, short = np.sqrt(12 * (mean + half)), np.sqrt(12 * np.maximum(mean - half, 0))
+    axis = np.arctan2(2 * both, across - down) / 2  # of the long side
+    corner = np.arctan2(short * (1 - TICK_SIDE), long - TICK_SIDE * short)  # from the long side to the middle of the tick
+    weight = tick.sum(1)
+    to_tick = np.angle(-np.sum(tick * off, axis=1))  # the tick is at the left and upper corner, so its opposite is at + and +
+    guesses = np.stack([to_tick - corner, to_tick - (np.pi / 2 - corner)])  # the width is the long side, or the short one
+    axes = np.stack([axis, axis - np.pi / 2])
+    upright = np.argmin(np.abs(_near(guesses, axes, np.pi) - guesses), axis=0) == 1
+    guess = np.where(upright, guesses[1], guesses[0])
+    square = long < 1.25 * short  # then the axis says little, and the fourth moment much
+    fourth = (np.angle(np.sum(cover * off**4, axis=1)) - np.pi) / 4
+    angle = np.where(square, _near(guess, fourth, np.pi / 2), _near(guess, np.where(upright, axes[1], axes[0]), np.pi))
+    angle = np.where(weight > 1, (angle + np.pi * 3 / 4) % (2 * np.pi) - np.pi * 3 / 4, np.nan)
+    upright = np.where(weight > 1, upright, axis % np.pi > np.pi / 2)  # without a tick: the angle is below a right one
+    return np.where(upright, short, long), np.where(upright, long, short), angle
+
+
+def _near(guess: Array, angle: Array, period: float) -> Array:
+    """The angle, moved by whole periods until it is nearest to the guess."""
+    return angle + period * np.round((guess - angle) / period)
