@@ -22,10 +22,10 @@ from torch import Tensor
 from unweave.attributes import Attribute, detect
 from unweave.codes import Codes
 from unweave.data import Folders, Table, load
-from unweave.data.feed import match, to_float
+from unweave.data.feed import match, to_float, to_uint8
 from unweave.data.labelled import IN_B
 from unweave.errors import UserError
-from unweave.metrics import attributes, edits, images, intervals, judges, masks, transfer
+from unweave.metrics import attributes, edits, factors, generators, images, intervals, judges, masks, transfer
 from unweave.metrics.edits import Editor, Made, Pairs
 from unweave.metrics.images import Features
 from unweave.metrics.intervals import Estimate
@@ -37,6 +37,7 @@ from unweave.report import Report
 SHOWN = 8  # pictures on a sheet
 ENCODED = 100  # pictures in one call of an encoder
 HELD = 1000  # test pictures of each set that probes and judges are tried on
+MOVED = 200  # test pictures whose codes are moved, to see what a generator does with them
 
 
 def evaluate(model: Any, data: Any, out: str | Path | None = None, pairs: int = 500, features: str | Path | None = None) -> Report:
@@ -96,7 +97,10 @@ class _Work:
         self.two_sets = {"a", "b"} <= set(data.offers)
         self.editor = editor(model)
         self.edits = self.two_sets and (self.editor.transfer or self.editor.remove) is not None
-        self.codes = {code.name for code in getattr(model, "codes", ()) if code.source == "encoded"}
+        declared = getattr(model, "codes", ())
+        self.codes = {code.name for code in declared if code.source == "encoded"}
+        self.vectors = tuple(code.name for code in declared if code.source == "encoded" and code.kind == "vector")
+        self.factors = hasattr(data.truth, "points") and bool(self.vectors)  # numbers of a code, beside what is true of its picture
         if self.edits:
             self.train = data.sibling("train")
             self.pairs = edits.test_pairs(data, count)
@@ -248,6 +252,38 @@ def _add_residual(work: _Work, report: Report) -> None:
     report.measures["zero_residual"] = zero_residual(*(work.encoded("separate", work.data, stream, most, None) for stream in ("a", "b")))
 
 
+def _add_factors(work: _Work, report: Report) -> None:
+    test, learn = (_known_points(work, *span) for span in ((0, factors.POINTS_TEST), (factors.POINTS_TEST, factors.POINTS)))
+    report.measures |= factors.measure(*learn, *test)
+    if len(work.codes) < len(work.model.codes):
+        return  # some code is not the picture's own, so what would be drawn is not said
+    truth = work.data.truth
+    codes = work.model.encode(to_float(truth.points(0, MOVED)[0]).to(work.place))
+    moves = generators.generator_matrix(
+        lambda c: work.model.decode(c).image, codes, lambda pictures: truth.read(to_uint8(pictures)), truth.names, work.vectors
+    )
+    report.measures["generator_matrix_n200"] = moves.mean
+    report.sheets["Generator: each number of the code moved by a standard deviation, and which factors move in the picture"] = draw(
+        moves.sheet(), scale=1
+    )
+    still = int((moves.largest == 0).sum())
+    report.notes.append(
+        f"Generator: {still} of {len(moves.numbers)} numbers of the code move nothing; "
+        f"{moves.readable:.1%} of the moved pictures could be read."
+    )
+
+
+def _known_points(work: _Work, start: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Codes (count, D) of pictures that the model has never seen, and their true factors (count, F)."""
+    rows, known = [], []
+    for at in range(start, start + count, ENCODED):
+        pictures, true = work.data.truth.points(at, min(ENCODED, start + count - at))
+        codes = work.model.encode(to_float(pictures).to(work.place))
+        rows.append(torch.cat([codes[name].flatten(1).float().cpu() for name in work.vectors], 1).numpy())
+        known.append(true)
+    return np.concatenate(rows), np.concatenate(known)
+
+
 def _add_reconstruction(work: _Work, report: Report) -> None:
     errors: list[Tensor] = []
     shown: list[list[Tensor]] = []
@@ -362,6 +398,7 @@ PARTS = (
     _Part(lambda w: w.edits and "common" in w.codes, _add_leakage),
     _Part(lambda w: w.edits and "separate" in w.codes, _add_residual),
     _Part(lambda w: bool(w.attributes), _add_attributes),
+    _Part(lambda w: w.factors, _add_factors),
     _Part(lambda w: "image" in w.seen.offers and bool(w.codes), _add_reconstruction),
     _Part(lambda w: True, _add_cost),
 )

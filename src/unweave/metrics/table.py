@@ -26,6 +26,7 @@ WORN = "true pictures with the part"
 CLEAN = "true pictures without the part"
 MASKS = "true masks"
 LABELS = "attributes"
+FACTORS = "true factors"
 TRUE = "true pictures with another value"
 
 MEASURES: dict[str, Measure] = {
@@ -54,19 +55,54 @@ MEASURES: dict[str, Measure] = {
     # Of each attribute, under its own name: glasses_success ...
     "NAME_success": Measure(
         "edits in which a judge reads what was asked for (of a number: within .15); of 0 and 1 the other one is asked for",
-        "share", "higher", LABELS,
+        "share",
+        "higher",
+        LABELS,
     ),
     "NAME_others_kept": Measure("other attributes that the judge reads as before the edit", "share", "higher", LABELS),
-    "NAME_monotone": Measure("pictures on which the judge's answer rises along the slider (rank correlation >= .95)", "share", "higher", LABELS),
+    "NAME_monotone": Measure(
+        "pictures on which the judge's answer rises along the slider (rank correlation >= .95)", "share", "higher", LABELS
+    ),
     "NAME_error_ratio": Measure(
         "error to the true picture where the attribute shows, over that of doing nothing; of 0 and 1, removals", "ratio", "lower", TRUE
     ),
     "NAME_outside_change": Measure("mean change of the picture elsewhere", "1/255", "lower", TRUE),
     "NAME_leakage_linear": Measure(
         "how often a linear reader tells the attribute from the code that should not know it; chance .50, of K classes 1 / K",
-        "share", "lower", LABELS,
+        "share",
+        "lower",
+        LABELS,
     ),
     "NAME_leakage_mlp": Measure("how often a small network tells it; the same chance", "share", "lower", LABELS),
+    "mig_b20_n10k": Measure(
+        "for each factor, the information of the number of the code that knows most, less the second's, over the factor's entropy",
+        "0 to 1",
+        "higher",
+        FACTORS,
+    ),
+    "modularity_b20_n10k": Measure("whether each number of the code knows about one factor only", "0 to 1", "higher", FACTORS),
+    "explicitness_b20_n10k": Measure(
+        "how well a linear reader of the whole code tells a factor's values apart, area under ROC; chance .50", "0 to 1", "higher", FACTORS
+    ),
+    "sap_svc_b5_n10k": Measure(
+        "for each factor, accuracy of a linear reader of the best number, less the second's; at best about .4", "0 to 1", "higher", FACTORS
+    ),
+    "dci_gbt_n2k_disentanglement": Measure("whether each number matters to the trees of one factor only", "0 to 1", "higher", FACTORS),
+    "dci_gbt_n2k_completeness": Measure("whether the trees of each factor need one number only", "0 to 1", "higher", FACTORS),
+    "dci_gbt_n2k_informativeness": Measure("how often these trees read a factor right", "share", "higher", FACTORS),
+    "beta_vae_l64_n10k": Measure(
+        "how often a linear reader of 64 differences tells which factor was held; of F factors chance 1 / F", "share", "higher", FACTORS
+    ),
+    "factor_vae_l64_n10k": Measure(
+        "how often the stillest number of 64 codes tells which factor was held; of F factors chance 1 / F", "share", "higher", FACTORS
+    ),
+    "irs_q99_n10k": Measure("how little each number moves while its factor is held and the others change", "0 to 1", "higher", FACTORS),
+    "generator_matrix_n200": Measure(
+        "share of the most moved factor in what one number of the code moves in the picture; of F factors at least 1 / F",
+        "share",
+        "higher",
+        FACTORS,
+    ),
     "reconstruction_error": Measure("mean error of pictures encoded and decoded again", "1/255", "lower"),
 }
 
