@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +23,7 @@ from unweave.data.photo import Photo, decode, square_box
 from unweave.errors import UserError
 from unweave.method import Method
 from unweave.metrics.masks import binary
-from unweave.pictures import Sheet, draw, overlay, strip, to_image
+from unweave.pictures import Sheet, draw, gif, overlay, strip, to_image
 
 BATCH = 64
 SHOWN = 8  # pictures on a sheet, each way
@@ -148,6 +148,40 @@ def interpolate(
     return done
 
 
+def slide(model: Method, pictures: Sequence[Path], attribute: str, values: Sequence[float], out: Path, fit: str = "crop") -> Done:
+    """An attribute of each picture at each of these values: OUT/<stem>-<i>.png, all of them in OUT/<stem>-strip.png and OUT/<stem>.gif.
+
+    OUT/sheet.png has a row for each of the first pictures.
+    """
+    done = Done()
+    rows: list[list[Tensor]] = []
+    labels = [f"{attribute} {value:g}" for value in values]
+    with _Writer(pictures, out, done) as writer:
+        for path, square in _squares(pictures, model.size, fit, done):
+            frames = verbs.slide(model, square.to(_device(model)), attribute, values).cpu()
+            for i, frame in enumerate(frames):
+                writer.paste(path, f"-{i}", frame, None, fit)
+            whole = draw(strip([square[0], *frames], ["picture", *labels]))
+            writer.add(path, "-strip.png", lambda target, whole=whole: save_image(whole, target))
+            titled = [draw(Sheet([[frame]], top=[label])) for frame, label in zip(frames, labels)]
+            writer.add(path, ".gif", lambda target, titled=titled: gif(titled, target, seconds=0.25))
+            rows += [[square[0], *frames]] if len(rows) < SHOWN else []
+        return writer.finish(Sheet(rows, top=["picture", *labels]))
+
+
+def set_attributes(model: Method, pictures: Sequence[Path], values: Mapping[str, float], out: Path, fit: str = "crop") -> Done:
+    """Every picture with these attributes at these values: OUT/<stem>.png; OUT/sheet.png shows before and after."""
+    done = Done()
+    columns: list[tuple[Tensor, Tensor]] = []
+    with _Writer(pictures, out, done) as writer:
+        for paths, squares in _batches(pictures, model, fit, done):
+            made = verbs.set_attributes(model, squares, values)
+            for i, path in enumerate(paths):
+                writer.paste(path, "", made[i], None, fit)
+            columns = (columns + list(zip(squares, made)))[:SHOWN]
+        return writer.finish(Sheet([[a for a, _ in columns], [b for _, b in columns]], left=["before", "after"]))
+
+
 # -- reading and writing -------------------------------------------------------------------------------------------------------
 
 
@@ -203,6 +237,7 @@ class _Writer:
         self.out, self.done = out, done
         self.pool = ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1))
         self.jobs: list[Future[Path]] = []
+        self.more: list[Future[object]] = []
         stems: dict[str, int] = {"sheet": 1}  # sheet.png is the overview's name
         self.stems: dict[Path, str] = {}
         for path in sources:
@@ -228,6 +263,11 @@ class _Writer:
         """Write the mask (1, S, S), in [0, 1] or bool, at the picture's size."""
         self._job(path, "", lambda: _spread(mask, path, fit))
 
+    def add(self, path: Path, ending: str, write: Callable[[Path], object]) -> None:
+        """Write something beside the pictures: OUT/<stem><ending>."""
+        target = self.out / f"{self.stems[path]}{ending}"
+        self.more.append(self.pool.submit(lambda: write(target)))
+
     def _job(self, path: Path, suffix: str, work: Callable[[], Image.Image]) -> None:
         target = self.out / f"{self.stems[path]}{suffix}.png"
         self.jobs.append(self.pool.submit(lambda: save_image(work(), target)))
@@ -235,6 +275,8 @@ class _Writer:
     def finish(self, sheet: Sheet) -> Done:
         """Wait for the files, then write the sheet. Raises UserError when nothing could be read."""
         self.done.written = [job.result() for job in self.jobs]
+        for job in self.more:
+            job.result()
         if not self.done.written:
             raise UserError(f"None of the pictures could be read: {_listed(self.done)}.")
         self.done.sheet = save_image(draw(sheet), self.out / "sheet.png")

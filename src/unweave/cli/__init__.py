@@ -22,6 +22,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "transfer": ("editing:transfer", "MODEL --from HER --onto IMAGE...", "put her part (glasses, beard ...) on other pictures"),
     "remove": ("editing:remove", "MODEL IMAGE...", "take the part off"),
     "segment": ("editing:segment", "MODEL IMAGE...", "mark where the part is"),
+    "slide": ("sliding:slide", "MODEL IMAGE... --attribute NAME", "move an attribute (smile, glasses ...) from little to much"),
+    "set": ("sliding:assign", "MODEL IMAGE... --NAME X ...", "set attributes: --smile 0.8 --glasses 0"),
     "interpolate": ("editing:interpolate", "MODEL A B --code NAME", "walk from one picture's code to another's"),
     "evaluate": ("measuring:evaluate", "MODEL DATA", "measure a model on pictures it has never seen"),
     "data": ("showing:data", "SPEC", "write a built-in set as files, with its truth"),

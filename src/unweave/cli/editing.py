@@ -87,7 +87,7 @@ def transfer(argv: list[str]) -> int:
     if not wish.onto:
         raise UsageError("Name at least one picture after --onto.")
     onto = edits.pictures(wish.onto)
-    steps = [(_model(name, wish.device), edits.pictures([donor])) for name, donor in [(wish.model, wish.from_), *chain]]
+    steps = [(model_of(name, wish.device), edits.pictures([donor])) for name, donor in [(wish.model, wish.from_), *chain]]
     done = edits.Done()
     with tempfile.TemporaryDirectory() as between:
         for i, (model, donors) in enumerate(steps):
@@ -95,7 +95,7 @@ def transfer(argv: list[str]) -> int:
             before, done = done, edits.transfer(model, donors, onto, out, wish.fit, wish.amount)
             done.broken, done.notes = before.broken + done.broken, before.notes + done.notes
             onto = done.written
-    return _report(done)
+    return report(done)
 
 
 def remove(argv: list[str]) -> int:
@@ -103,8 +103,8 @@ def remove(argv: list[str]) -> int:
     wish = parse(Remove, argv, "remove")
     from unweave import edits
 
-    images = edits.pictures(_some(wish.images))
-    return _report(edits.remove(_model(wish.model, wish.device), images, Path(wish.out), wish.fit))
+    images = edits.pictures(some(wish.images))
+    return report(edits.remove(model_of(wish.model, wish.device), images, Path(wish.out), wish.fit))
 
 
 def segment(argv: list[str]) -> int:
@@ -114,8 +114,8 @@ def segment(argv: list[str]) -> int:
         _fraction(wish.threshold)
     from unweave import edits
 
-    images = edits.pictures(_some(wish.images))
-    return _report(edits.segment(_model(wish.model, wish.device), images, Path(wish.out), wish.threshold, wish.fit))
+    images = edits.pictures(some(wish.images))
+    return report(edits.segment(model_of(wish.model, wish.device), images, Path(wish.out), wish.threshold, wish.fit))
 
 
 def interpolate(argv: list[str]) -> int:
@@ -124,7 +124,7 @@ def interpolate(argv: list[str]) -> int:
     from unweave import edits
 
     first, second, *rest = (_one(name) for name in (wish.first, wish.second, wish.onto) if name is not None)
-    model = _model(wish.model, wish.device)
+    model = model_of(wish.model, wish.device)
     done = edits.interpolate(model, first, second, wish.code, Path(wish.out), wish.steps, rest[0] if rest else None, wish.fit)
     result(done.sheet)
     return 0
@@ -155,13 +155,13 @@ def _chain(argv: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
     return head, [(model, donor) for model, donor in chain]
 
 
-def _model(name: str, device: str) -> Method:
+def model_of(name: str, device: str) -> Method:
     from unweave import machine, models
 
     return models.load(name, machine.place(device).device)
 
 
-def _some(images: list[str]) -> list[str]:
+def some(images: list[str]) -> list[str]:
     if not images:
         raise UsageError("Name at least one picture or folder.")
     return images
@@ -184,7 +184,7 @@ def _fraction(text: str) -> None:
         raise UsageError(f'--threshold takes auto, soft or a number from 0 to 1, not "{text}".')
 
 
-def _report(done: Done) -> int:
+def report(done: Done) -> int:
     """Say what was written and what could not be read; -> the exit status."""
     for note in done.notes:
         say(note)

@@ -25,11 +25,12 @@ FILE_COLUMNS = ("file", "filename", "file_name", "image", "image_id", "name", "p
 
 @dataclass(frozen=True)
 class Attributes:
-    """files: as the table writes them; values (files, columns), NaN where the table has none"""
+    """files: as the table writes them, each once; values (files, columns), NaN where the table has none; repeated: rows left out"""
 
     files: tuple[str, ...]
     columns: tuple[str, ...]
     values: NDArray[np.float64]
+    repeated: int = 0
 
 
 def read_table(path: str | Path) -> Attributes:
@@ -39,7 +40,9 @@ def read_table(path: str | Path) -> Attributes:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise UserError(f"there is no table {path}; check the path.") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text (byte {error.start} is not): save the table as CSV in UTF-8.") from error
+    except OSError as error:
         raise UserError(f"{path} cannot be read as a table of text; give a CSV file with a header, or CelebA's list_attr file.") from error
     lines = [line for line in text.splitlines() if line.strip()]
     if len(lines) < 2:
@@ -64,7 +67,21 @@ def read_table(path: str | Path) -> Attributes:
     numbers.pop(called, None)
     if not numbers:
         raise UserError(f"no column of {path} holds numbers; attributes are numbers, as 0 and 1.")
-    return Attributes(tuple(name.strip() for name in files), tuple(numbers), np.stack(list(numbers.values()), 1))
+    for name, column in numbers.items():
+        if np.isinf(column).any():
+            raise UserError(f'the column "{name}" of {path} holds an infinite number (row {int(np.isinf(column).argmax()) + 2}); mend the table.')
+    return _once(path, tuple(name.strip() for name in files), tuple(numbers), np.stack(list(numbers.values()), 1))
+
+
+def _once(path: Path, files: tuple[str, ...], columns: tuple[str, ...], values: NDArray[np.float64]) -> Attributes:
+    """Each file once: rows that say the same are one. Raises UserError for rows of one file that say different things."""
+    first: dict[str, int] = {}
+    for row, name in enumerate(files):
+        known = first.setdefault(name, row)
+        if not np.array_equal(values[known], values[row], equal_nan=True):
+            raise UserError(f"{path} says two different things of {name} (rows {known + 2} and {row + 2}); keep one of them.")
+    kept = list(first.values())
+    return Attributes(tuple(first), columns, values[kept], repeated=len(files) - len(kept))
 
 
 def load_table(table: Table, *, size: int, split: str, n: int | None = None) -> FileSet:
@@ -82,8 +99,12 @@ def load_table(table: Table, *, size: int, split: str, n: int | None = None) -> 
             f"no picture in {listing.root} is named in {table.attributes} (its first is {attributes.files[0]}, "
             f"the folder's first is {listing.names[0]}); check that they belong together."
         )
-    missing = len(listing.names) - len(rows)
-    note = (f"{missing:,} pictures are not in the table and are left out",) if missing else ()
+    counts = {
+        "pictures are not in the table and are left out": len(listing.names) - len(rows),
+        "rows of the table name pictures that are not there": len(attributes.files) - len(set(rows.values())),
+        "rows of the table are there twice": attributes.repeated,
+    }
+    note = tuple(f"{count:,} {what}" for what, count in counts.items() if count)
     if table.part is None:
         return TableSet(table, listing, attributes, rows, note, size=size, split=split, n=n)
 
