@@ -115,11 +115,11 @@ def interpolate(model: Method, first: Tensor, second: Tensor, code: str, steps: 
 
 
 @torch.no_grad()
-def sweep(model: Method, pictures: Tensor, code: str | None = None, steps: int = 7, deviations: float = 2.0) -> Sheet:
+def sweep(model: Method, pictures: Tensor, code: str | None = None, steps: int = 7) -> Sheet:
     """What each number of a code does: a row for each, the one that varies most first; the first picture with that number moved.
 
-    pictures: (N, C, S, S), at least two; from their codes comes how far a number may move: from -`deviations` to `deviations` standard
-    deviations about the first picture's own. code: the name of a vector; the model's first if not given. Shown as `draw(model.sweep(x))`.
+    pictures: (N, C, S, S), at least two and better fifty: a number goes from the least to the greatest that it has in their codes.
+    code: the name of a vector; the model's first if not given. To be shown by `draw(model.sweep(pictures))`.
     Raises UserError for a model or a code without single numbers, and for one picture alone.
     """
     vectors = [c.name for c in model.codes if c.kind == "vector" and c.source == "encoded"] if model.encodes else []
@@ -131,12 +131,13 @@ def sweep(model: Method, pictures: Tensor, code: str | None = None, steps: int =
     if len(pictures) < 2:
         raise UserError("A sweep takes two pictures or more: from how their codes differ comes how far to go.")
     codes = model.encode(pictures)
-    first, spread = codes.take(slice(0, 1)), codes[name].float().std(0)
-    order = spread.argsort(descending=True).tolist()
-    line = torch.linspace(-deviations, deviations, steps).to(spread)
-    rows = [first.traverse(name, k, first[name][0, k] + line * spread[k]) for k in order]
+    first, numbers = codes.take(slice(0, 1)), codes[name].float()
+    order = numbers.std(0).argsort(descending=True).tolist()
+    low, high = numbers.amin(0), numbers.amax(0)
+    line = torch.linspace(0, 1, steps).to(numbers)
+    rows = [first.traverse(name, k, low[k] + line * (high[k] - low[k])) for k in order]
     drawn = [list(_image(model.decode(row, onto=pictures[:1].expand(steps, *pictures.shape[1:])))) for row in rows]
-    return Sheet(drawn, top=[f"{x:+.1f} sd" for x in line.tolist()], left=[f"{name} {k}" for k in order])
+    return Sheet(drawn, left=[f"{name} {k}" for k in order])
 
 
 @torch.no_grad()

@@ -25,7 +25,7 @@ from unweave.runs import Run
 from unweave.schedules import value
 from unweave.train import Settings, train
 
-each = pytest.mark.parametrize("name", list(METHODS))
+each = pytest.mark.parametrize("name", tiny.CASES)
 
 
 def test_every_method_is_checked() -> None:
@@ -38,13 +38,13 @@ def test_every_method_is_checked() -> None:
 @each
 def test_config_survives_json(name: str) -> None:
     model = build(name)
-    again = runs.build(get(name), json.loads(json.dumps(model.settings())))
+    again = runs.build(tiny.kind(name), json.loads(json.dumps(model.settings())))
     assert again.config == model.config and again.settings() == model.settings()
 
 
 @each
 def test_presets_build(name: str) -> None:
-    kind = get(name)
+    kind = tiny.kind(name)
     assert "paper" in kind.PRESETS
     for preset in kind.PRESETS.values():
         with torch.device("meta"):
@@ -54,7 +54,7 @@ def test_presets_build(name: str) -> None:
 @each
 def test_config_fields_are_options_of_their_own(name: str) -> None:
     """No field may be called like an option that every training has; each has a type that the command line can read."""
-    own = configs.kinds(get(name).Config)
+    own = configs.kinds(tiny.kind(name).Config)
     assert not own.keys() & configs.kinds(Running).keys()
     assert configs.checked(dataclasses.asdict(tiny.config(name)), own, "here") == dataclasses.asdict(tiny.config(name))
 
@@ -63,7 +63,7 @@ def test_config_fields_are_options_of_their_own(name: str) -> None:
 @pytest.mark.parametrize("size", [63, -4, 0])
 def test_sizes_it_cannot_take_are_named(name: str, size: int) -> None:
     with pytest.raises(UserError, match=str(size)):
-        runs.build(get(name), {**build(name).settings(), "size": size})
+        runs.build(tiny.kind(name), {**build(name).settings(), "size": size})
 
 
 @each
@@ -76,7 +76,7 @@ def test_declarations_fit_together(name: str) -> None:
     assert len({phase.name for phase in model.phases}) == len(model.phases)
     assert all(value(group.optimiser.lr, 0.5) > 0 for group in model.groups.values())
     assert len({code.name for code in model.codes}) == len(model.codes)
-    assert get(name).name == name
+    assert tiny.kind(name).name == tiny.method(name)
 
 
 @each
@@ -92,7 +92,8 @@ def test_kept_leaves_critics_out(name: str) -> None:
 
 
 def pictures(model: Method, seed: int = 0, count: int = tiny.BATCH) -> torch.Tensor:
-    return next(iter(batch(model, seed, count).values()))
+    first = next(iter(batch(model, seed, count).values()))
+    return first.flatten(0, -4)[:count]  # of grids as of pictures
 
 
 @each
@@ -208,9 +209,9 @@ def trained(name: str, folder: Path, steps: int, die_at: int | None = None) -> M
             raise Killed
         return batch(model, position)
 
-    images = sum(need.kind == "image" for need in model.needs.values())
+    images = sum(need.pictures for need in model.needs.values())
     settings = Settings(images=steps * tiny.BATCH * images, batch=tiny.BATCH, device="cpu", precision="fp32", save_seconds=0, snapshots=2)
-    about = {"method": name, "config": model.settings(), "settings": dataclasses.asdict(settings)}
+    about = {"method": tiny.method(name), "config": model.settings(), "settings": dataclasses.asdict(settings)}
     run = Run(folder) if folder.exists() else Run.create(folder, about)
     held = batch(model, seed=99)
     train(model, feed, run, settings, lambda m: m.validate(dict(held), judge_of(m)), lambda m: m.preview(dict(held)))
@@ -231,7 +232,7 @@ def test_saved_and_loaded_gives_the_same_bytes(name: str, tmp_path: Path) -> Non
     trained(name, tmp_path / "run", steps=3)
     model = runs.load(tmp_path / "run", get)
     assert not model.training and not any(p.requires_grad for p in model.parameters())
-    again = Run.create(tmp_path / "again", {"method": name, "config": model.settings(), "settings": {}})
+    again = Run.create(tmp_path / "again", {"method": tiny.method(name), "config": model.settings(), "settings": {}})
     again.write_weights("weights", model)
     assert (again.path / "weights.safetensors").read_bytes() == (tmp_path / "run" / "weights.safetensors").read_bytes()
 
@@ -260,5 +261,5 @@ def test_preview_and_score(name: str) -> None:
 
 @each
 def test_it_has_a_page(name: str) -> None:
-    page = Path(__file__).parents[2] / "docs" / "methods" / f"{name}.md"
+    page = Path(__file__).parents[2] / "docs" / "methods" / f"{tiny.method(name)}.md"
     assert page.exists(), f"write {page}"

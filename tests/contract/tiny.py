@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -16,19 +17,31 @@ TINY: dict[str, dict[str, Any]] = {
     "fader": {"size": 32, "width": 8, "code": 6, "attributes": ("glasses", "colour", "smile"), "classes": (2, 3, 0)},
     "mask": {"size": 32, "width": 8, "separate": 6},
 }
+# Methods by their default preset, and as METHOD:PRESET the other presets whose losses or networks differ from it.
+CASES = [*TINY, "autoencoder:beta-vae", "autoencoder:tcvae", "autoencoder:supervised"]
 BATCH = 4
 
 
-def config(name: str) -> Any:
-    """The method's default preset, made tiny."""
-    kind = get(name)
-    return replace(next(iter(kind.PRESETS.values())), **TINY[name])
+def method(case: str) -> str:
+    """The method's name in the table."""
+    return case.partition(":")[0]
 
 
-def build(name: str, seed: int = 0) -> Method:
+def kind(case: str) -> type[Method]:
+    """The method's class."""
+    return get(method(case))
+
+
+def config(case: str) -> Any:
+    """The preset, made tiny."""
+    presets = kind(case).PRESETS
+    return replace(presets[case.partition(":")[2] or next(iter(presets))], **TINY[method(case)])
+
+
+def build(case: str, seed: int = 0) -> Method:
     """A tiny model with the first weights of this seed."""
     torch.manual_seed(seed)
-    return get(name)(config(name))
+    return kind(case)(config(case))
 
 
 def batch(method: Method, seed: int = 0, count: int = BATCH) -> Batch:
@@ -38,10 +51,11 @@ def batch(method: Method, seed: int = 0, count: int = BATCH) -> Batch:
 
 
 def _sample(key: str, kind: str, shape: tuple[int, ...], count: int, generator: torch.Generator) -> Tensor:
-    if kind != "image":
+    if kind not in ("image", "factor_grid"):
         return torch.rand(count, *shape, generator=generator)
-    coarse = torch.rand(count, shape[0], 4, 4, generator=generator) * 2 - 1
-    pictures = torch.nn.functional.interpolate(coarse, shape[1:], mode="bilinear")
+    *grid, channels, height, width = shape
+    coarse = torch.rand(count * math.prod(grid), channels, 4, 4, generator=generator) * 2 - 1
+    pictures = torch.nn.functional.interpolate(coarse, (height, width), mode="bilinear")
     if key == "b":
         pictures[:, :, 4:12, 4:12] = 1.0
-    return pictures
+    return pictures.view(count, *shape)

@@ -161,7 +161,7 @@ class Autoencoder(Method):
     # -- what to look at -------------------------------------------------------------------------------------------------------
 
     def preview(self, batch: Batch) -> Sheet:
-        """Pictures, how they are drawn again, and each number of the first one's code swept from -2 to 2 standard deviations."""
+        """Pictures, how they are drawn again, and each number of the first one's code swept (those that vary most)."""
         x = batch["grid"].flatten(0, self.config.factors) if self.config.cross else batch["image"]
         swept = self.sweep(x[:64], steps=7)
         return Sheet(
