@@ -64,9 +64,145 @@ def test_domain_confusion_is_not_flipped_labels() -> None:
     assert losses.domain_confusion(lambda x: x, a, b).item() < 1e-3
 
 
+def test_normal_is_half_the_squared_distance_of_whole_pictures() -> None:
+    x, y = X.numpy(), Y.numpy()
+    wanted = np.mean([sum((x[n] - y[n]).ravel() ** 2) / 2 for n in range(len(x))])
+    assert losses.normal(X, Y).item() == pytest.approx(wanted, rel=1e-6)
+    # The difference of two log densities, whose constant cancels.
+    density = torch.distributions.Normal(Y, 1.0).log_prob
+    gap = (density(X) - density(Y)).flatten(1).sum(1).mean()
+    assert losses.normal(X, Y).item() == pytest.approx(-gap.item(), rel=1e-6)
+
+
+def test_kl_is_the_integral() -> None:
+    """Against sums over a fine line of q (log q - log p), number by number."""
+    mean, log_variance = draw(3, 2, seed=4), draw(3, 2, seed=5)
+    line = np.linspace(-60, 60, 60001)
+    total = 0.0
+    for mu, log_var in zip(mean.numpy().ravel(), log_variance.numpy().ravel()):
+        log_q = -((line - mu) ** 2 / np.exp(log_var) + log_var + np.log(2 * np.pi)) / 2
+        log_p = -(line**2 + np.log(2 * np.pi)) / 2
+        total += np.sum(np.exp(log_q) * (log_q - log_p)) * (line[1] - line[0])
+    assert losses.kl(mean, log_variance).item() == pytest.approx(total / 3, rel=1e-5)
+    assert losses.kl(torch.zeros(2, 3), torch.zeros(2, 3)) == 0
+
+
+def test_total_correlation_is_the_papers_estimate() -> None:
+    """Against loops over draws, codes and numbers: log q(z) and log q(z_d) are log 1 / (N M) sum_j q(. | n_j)."""
+    z, mean, log_variance, samples = draw(5, 3, seed=6), draw(5, 3, seed=7), draw(5, 3, seed=8), 40
+
+    def density(i: int, j: int, d: int) -> float:
+        deviation = np.exp(log_variance[j, d].item() / 2)
+        return float(np.exp(-(((z[i, d] - mean[j, d]).item() / deviation) ** 2) / 2) / (deviation * np.sqrt(2 * np.pi)))
+
+    total = 0.0
+    for i in range(5):
+        together = sum(density(i, j, 0) * density(i, j, 1) * density(i, j, 2) for j in range(5)) / (5 * samples)
+        apart = [sum(density(i, j, d) for j in range(5)) / (5 * samples) for d in range(3)]
+        total += np.log(together) - sum(np.log(apart))
+    assert losses.total_correlation(z, mean, log_variance, samples).item() == pytest.approx(total / 5, rel=1e-5)
+    shift = losses.total_correlation(z, mean, log_variance, 400) - losses.total_correlation(z, mean, log_variance, 40)
+    assert shift.item() == pytest.approx(2 * np.log(10), rel=1e-5)  # (D - 1) log of the ratio: a constant
+
+
+def test_total_correlation_sees_numbers_that_say_the_same() -> None:
+    """Two copies of one number against two independent ones; a batch that is the whole set."""
+    mean = draw(200, 2, seed=9)
+    twice, narrow = mean[:, :1].expand(200, 2), torch.full((200, 2), -4.0)
+    noise = draw(200, 2, seed=10) * np.exp(-2)
+    same, different = (losses.total_correlation(m + noise, m, narrow, 200) for m in (twice, mean))
+    assert same - different > 1.0
+    one = slice(0, 1)
+    assert losses.total_correlation(mean[:, one], mean[:, one], narrow[:, one], 200).abs() < 1e-5  # a single number has no other
+
+
+def test_recombine_has_every_choice_once() -> None:
+    first, second = torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([[10.0, 20.0, 30.0]])
+    grid = losses.recombine(first, second)
+    assert grid.shape == (1, 2, 2, 2, 3)
+    assert grid[0, 0, 0, 0].tolist() == [1, 2, 3] and grid[0, 1, 0, 0].tolist() == [10, 2, 3]
+    assert grid[0, 0, 1, 0].tolist() == [1, 20, 3] and grid[0, 0, 1, 1].tolist() == [1, 20, 30]
+
+
+def test_cross_is_the_sum_over_the_recombinations() -> None:
+    grid, first, second = draw(3, 2, 2, 1, 4, 4, seed=11), draw(3, 2, seed=12), draw(3, 2, seed=13)
+
+    def paint(z: Tensor) -> Tensor:
+        """A picture whose left half is the first number and whose right half is the second."""
+        return z.repeat_interleave(2, 1)[:, None, None].expand(-1, 1, 4, -1)
+
+    total = 0.0
+    for i in range(2):
+        for j in range(2):
+            left, right = (first, second)[i][:, 0], (first, second)[j][:, 1]
+            errors = [
+                ((grid[n, i, j, 0, :, :2] - left[n]) ** 2).sum() + ((grid[n, i, j, 0, :, 2:] - right[n]) ** 2).sum() for n in range(3)
+            ]
+            total += sum(e.item() for e in errors) / (3 * 16)
+    assert losses.cross(paint, first, second, grid).item() == pytest.approx(total, rel=1e-6)
+
+
+def test_triplet() -> None:
+    anchor, positive, negative = draw(6, 4, seed=14), draw(6, 4, seed=15), draw(6, 4, seed=16)
+    rows = zip(anchor.numpy(), positive.numpy(), negative.numpy())
+    wanted = np.mean([max(np.sqrt(((a - p) ** 2).sum()) - np.sqrt(((a - n) ** 2).sum()) + 0.5, 0) for a, p, n in rows])
+    assert losses.triplet(anchor, positive, negative, 0.5).item() == pytest.approx(wanted, rel=1e-6)
+    assert losses.triplet(anchor, anchor, anchor + 9.0) == 0 and losses.triplet(anchor, anchor, anchor, 0.7).item() == pytest.approx(0.7)
+
+
 def smooth(x: Tensor) -> Tensor:
     """A critic for checks: smooth, not linear, and exact for inputs of any precision."""
     return (x.double() ** 2).sum(1) - x.double().tanh().sum(1)
+
+
+SIZES = (2, 3)
+ANSWERS, RIGHT = draw(6, 5, seed=7), torch.tensor([[0, 2], [1, 0], [1, 1], [0, 0], [1, 2], [0, 1]])
+
+
+def cross_entropies(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """(N, K) and (N,) -> (N,): minus the logarithm of the softmax at the label."""
+    odds = np.exp(logits)
+    return -np.log(odds[np.arange(len(labels)), labels] / odds.sum(1))
+
+
+def test_classify_sums_the_cross_entropies_of_all_questions() -> None:
+    x, right = ANSWERS.numpy(), RIGHT.numpy()
+    wanted = cross_entropies(x[:, :2], right[:, 0]).mean() + cross_entropies(x[:, 2:], right[:, 1]).mean()
+    assert losses.classify(ANSWERS, RIGHT, SIZES).item() == pytest.approx(wanted, rel=1e-6)
+
+
+def test_latent_adversary_asks_for_another_class() -> None:
+    """Of two classes the other one. Of three: the mean over many draws is that of both others."""
+    x, right = ANSWERS.numpy(), RIGHT.numpy()
+    of_two = cross_entropies(x[:, :2], 1 - right[:, 0]).mean()
+    of_three = (cross_entropies(x[:, 2:], (right[:, 1] + 1) % 3) + cross_entropies(x[:, 2:], (right[:, 1] + 2) % 3)).mean() / 2
+    draws = torch.Generator().manual_seed(0)
+    assert losses.latent_adversary(ANSWERS[:, :2], RIGHT[:, :1], (2,), draws).item() == pytest.approx(of_two, rel=1e-6)
+    found = [losses.latent_adversary(ANSWERS, RIGHT, SIZES, draws).item() for _ in range(400)]
+    assert np.mean(found) == pytest.approx(of_two + of_three, rel=0.03)
+    same = [losses.latent_adversary(ANSWERS, RIGHT, SIZES, torch.Generator().manual_seed(5)) for _ in range(2)]
+    assert torch.equal(*same)
+
+
+def test_latent_adversary_moves_a_code_towards_the_other_class() -> None:
+    critic = nn.Linear(4, 2).requires_grad_(False)
+    code, labels = draw(8, 4, seed=8).float().requires_grad_(), torch.tensor([0, 1] * 4)[:, None]
+    losses.latent_adversary(critic(code), labels, (2,), torch.Generator()).backward()
+    assert code.grad is not None
+    before, after = (critic(c).softmax(1).gather(1, labels) for c in (code, code.detach() - code.grad))
+    assert (after < before).all()
+
+
+def test_read_off_is_least_at_the_right_answer() -> None:
+    x, y = draw(5, 4, seed=9), torch.tensor([[1, 0, 1, 0], [0, 1, 0, 0.25], [0, 0, 1, 1], [1, 1, 0, 0.5], [0, 1, 0, 0.75]]).double()
+    yes, choice, number = x.numpy()[:, 0], x.numpy()[:, 1:3], x.numpy()[:, 3]
+    t = y.numpy()
+    binary = [-(t[:, k] * np.log(sigmoid(v)) + (1 - t[:, k]) * np.log(1 - sigmoid(v))).mean() for k, v in ((0, yes), (3, number))]
+    wanted = sum(binary) + cross_entropies(choice, t[:, 1:3].argmax(1)).mean()
+    assert losses.read_off(x, y, (1, 2, 1)).item() == pytest.approx(wanted, rel=1e-6)
+    at = torch.full((4, 1), 0.3).logit().requires_grad_()
+    losses.read_off(at, torch.full((4, 1), 0.3), (1,)).backward()
+    assert at.grad is not None and at.grad.abs().max() < 1e-6  # a number's best answer is its expected value
 
 
 CASES: dict[str, tuple[Callable[..., Tensor], int]] = {
@@ -75,6 +211,13 @@ CASES: dict[str, tuple[Callable[..., Tensor], int]] = {
     "zero": (losses.zero, 1),
     "tell_apart": (losses.tell_apart, 2),
     "domain_confusion": (lambda a, b: losses.domain_confusion(smooth, a, b), 2),
+    "normal": (losses.normal, 2),
+    "kl": (losses.kl, 2),
+    "total_correlation": (lambda z, mean, log_variance: losses.total_correlation(z, mean, log_variance, 100), 3),
+    "triplet": (losses.triplet, 3),
+    "classify": (lambda x: losses.classify(x, torch.tensor([[0], [2]]), (3,)), 1),
+    "latent_adversary": (lambda x: losses.latent_adversary(x, torch.tensor([[0], [2]]), (3,), torch.Generator().manual_seed(0)), 1),
+    "read_off": (lambda x: losses.read_off(x, torch.tensor([[1.0, 0, 1], [0.25, 1, 0]]), (1, 2)), 1),
 }
 
 

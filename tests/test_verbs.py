@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from unweave import verbs
+from unweave.attributes import Attribute
 from unweave.codes import Code, Codes, Output
 from unweave.errors import UserError
 from unweave.method import Method
@@ -172,7 +173,9 @@ def test_interpolate_takes_no_fewer_than_two_steps_and_no_unknown_code() -> None
 
 def test_what_is_offered_follows_from_the_codes() -> None:
     assert Linear().verbs == ("transfer", "remove", "interpolate")
-    assert Painter().verbs == verbs.VERBS
+    assert Painter().verbs == ("transfer", "remove", "segment", "interpolate")
+    assert Sliders().verbs == ("interpolate", "slide", "set")
+    assert {*Painter().verbs, *Sliders().verbs} == {*verbs.VERBS}
     assert Blind().verbs == ("interpolate",)
     assert Generator().verbs == ()
 
@@ -196,3 +199,97 @@ def test_a_model_without_pictures_is_refused() -> None:
 def test_edits_keep_no_history() -> None:
     assert not Linear().transfer(B.clone().requires_grad_(), onto=A).requires_grad
     assert not Painter().remove(B.clone().requires_grad_()).requires_grad
+
+
+# -- attributes ----------------------------------------------------------------------------------------------------------------
+
+
+class Sliders(Linear):
+    """The picture's first channel is its code; five numbers of attributes are written into the second one's first row."""
+
+    name = "sliders"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attributes = (Attribute("glasses"), Attribute("colour", 3), Attribute("smile", 0))
+        self.codes = (self.codes[0], Code("attributes", "label", (5,), source="given"))
+
+    def encode(self, x: Tensor, domain: str | None = None) -> Codes:
+        return Codes(common=x[:, :1], attributes=x[:, 1, 0, :5])
+
+    def decode(self, codes: Codes, onto: Tensor | None = None) -> Output:
+        wide = codes.broadcast()
+        second = torch.zeros_like(wide["common"])
+        second[:, 0, 0, :5] = wide["attributes"]
+        return Output(image=torch.cat([wide["common"], second], 1))
+
+
+def read(made: Tensor) -> Tensor:
+    return made[:, 1, 0, :5]
+
+
+def test_set_changes_what_was_named_and_nothing_else() -> None:
+    made = Sliders().set(A, glasses=1, smile=1.5)
+    assert torch.equal(made[:, 0], A[:, 0])
+    assert (read(made)[:, 0] == 1).all() and (read(made)[:, 4] == 1.5).all()
+    assert torch.equal(read(made)[:, 1:4], read(A)[:, 1:4])
+    assert torch.equal(made, Sliders().set(A, {"glasses": 1, "smile": 1.5}))
+
+
+def test_a_choice_is_one_class_and_no_other() -> None:
+    assert read(Sliders().set(A, colour=2))[:, 1:4].tolist() == [[0, 0, 1]] * 3
+    for wrong in (3, -1, 0.5):
+        with pytest.raises(UserError, match=f'"colour" is a choice: it takes a whole number from 0 to 2, not {wrong:g}'):
+            Sliders().set(A, colour=wrong)
+
+
+def test_slide_moves_one_attribute_of_one_picture() -> None:
+    made = Sliders().slide(A[:1], "smile", [-1.0, 0.5, 2.0])
+    assert read(made)[:, 4].tolist() == [-1, 0.5, 2] and torch.equal(made[:, 0], A[:1, 0].expand(3, -1, -1))
+    assert torch.equal(read(made)[:, :4], read(A[:1])[:, :4].expand(3, -1))
+    assert {"set", "slide"} <= set(Sliders().verbs) and not {"set", "slide"} & set(Linear().verbs)
+
+
+def test_attributes_it_does_not_know_and_values_that_are_none() -> None:
+    with pytest.raises(UserError, match='knows no attribute "smiel": did you mean "smile"'):
+        Sliders().set(A, smiel=1)
+    with pytest.raises(UserError, match='"smile" takes a number, not nan'):
+        Sliders().slide(A[:1], "smile", [float("nan")])
+    with pytest.raises(UserError, match="one picture and at least one value, not 3 and 1"):
+        Sliders().slide(A, "smile", [1.0])
+    with pytest.raises(UserError, match="one picture and at least one value, not 1 and 0"):
+        Sliders().slide(A[:1], "smile", [])
+
+
+class Numbers(Linear):
+    """Two numbers, the brightness of each channel."""
+
+    name = "numbers"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.codes = (Code("factors", "vector", (2,)),)
+
+    def encode(self, x: Tensor, domain: str | None = None) -> Codes:
+        return Codes(factors=x.mean((2, 3)))
+
+    def decode(self, codes: Codes, onto: Tensor | None = None) -> Output:
+        return Output(image=codes["factors"][:, :, None, None].expand(-1, 2, SIZE, SIZE))
+
+
+def test_a_sweep_moves_one_number_over_what_was_seen() -> None:
+    levels = torch.tensor([[0.5, 0.3], [0.0, 0.4], [1.0, 0.2]])
+    sheet = Numbers().sweep(levels[:, :, None, None].expand(-1, 2, SIZE, SIZE), steps=3)
+    assert list(sheet.left) == ["factors 0", "factors 1"]  # the one that varies most first
+    cells = torch.stack([torch.stack([cell[:, 0, 0] for cell in row if cell is not None]) for row in sheet.rows])
+    torch.testing.assert_close(cells[0], torch.tensor([[0.0, 0.3], [0.5, 0.3], [1.0, 0.3]]))
+    torch.testing.assert_close(cells[1], torch.tensor([[0.5, 0.2], [0.5, 0.3], [0.5, 0.4]]))
+
+
+def test_a_sweep_that_cannot_be_is_refused() -> None:
+    with pytest.raises(UserError, match="no code of single numbers"):
+        Linear().sweep(A)
+    with pytest.raises(UserError, match='"factor" is no code .* did you mean "factors"'):
+        Numbers().sweep(A, code="factor")
+    with pytest.raises(UserError, match="two pictures or more"):
+        Numbers().sweep(A[:1])

@@ -60,6 +60,23 @@ def test_vector_networks_go_there_and_back() -> None:
     assert ResidualDecoder(6, (8, 4))(torch.rand(3, 6, 8, 8)).shape == (3, 3, 32, 32)
 
 
+def test_a_decoder_knows_how_bright_the_whole_is() -> None:
+    """Twice as large a code must be able to give a brighter picture: no norm stands between the last features and the colours."""
+    decoder, code = ResidualDecoder(16, (16, 16)), torch.rand(1, 16, 4, 4)
+    last = decoder.body(code)
+    one, two = (decoder.colour(k * last) - decoder.colour(0 * last) for k in (1, 2))
+    assert torch.allclose(two, 2 * one, atol=1e-5)
+    assert not any(isinstance(layer, nn.GroupNorm) for layer in (decoder.body[-1], decoder.shape, decoder.colour))
+
+
+def test_a_flat_code_is_drawn_without_a_checkerboard() -> None:
+    """Inside, where no border reaches, a constant map gives a constant picture from the last doubling."""
+    decoder = ResidualDecoder(16, (16,))
+    decoder.body = nn.Sequential()
+    drawn = decoder(torch.rand(1, 16, 1, 1).expand(1, 16, 8, 8))[:, :, 2:-2, 2:-2]
+    assert torch.allclose(drawn, drawn[:, :, :1, :1].expand_as(drawn), atol=1e-6)
+
+
 def test_halve_then_double_keeps_a_flat_picture_without_its_convolutions() -> None:
     down, up = Halve(3, 12, first=True), Double(12, 3)
     for layer in (down.conv, up.conv):
