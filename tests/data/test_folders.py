@@ -206,5 +206,25 @@ def test_tables_that_cannot_be_used(tmp_path):
     with pytest.raises(UserError, match="there is no table"):
         load(Table(images, str(tmp_path / "nowhere.csv")), 16)
     (tmp_path / "table.csv").write_bytes(np.random.default_rng(0).bytes(999))
-    with pytest.raises(UserError, match="cannot be read as a table"):
+    with pytest.raises(UserError, match="is not UTF-8 text .* save the table as CSV in UTF-8"):
         load(Table(images, path), 16)
+    (tmp_path / "table.csv").write_bytes("file,h\u00fct\n000.png,1\n".encode("latin-1"))
+    with pytest.raises(UserError, match="is not UTF-8 text"):
+        load(Table(images, path), 16)
+
+
+def test_rows_without_pictures_and_rows_that_are_there_twice(tmp_path):
+    rows = [f"{i:03d}.png,{i / 30}" for i in range(30)] + ["gone.png,1", "003.png,0.1"]
+    data = load(Table(*table(tmp_path, "file,hat\n" + "\n".join(rows))), 16)
+    notes = "\n".join(data.notes)
+    assert "1 rows of the table name pictures that are not there" in notes and "1 rows of the table are there twice" in notes
+    with pytest.raises(UserError, match=r"two different things of 003.png \(rows 5 and 33\)"):
+        load(Table(*table(tmp_path, "file,hat\n" + "\n".join([*rows[:-1], "003.png,0.2"]))), 16)
+
+
+def test_numbers_that_are_none(tmp_path):
+    rows = [f"{i:03d}.png,{'NaN' if i == 5 else i / 30}" for i in range(30)]
+    data = load(Table(*table(tmp_path, "file,hat\n" + "\n".join(rows))), 16)
+    assert "1 pictures lack an attribute" in "\n".join(data.notes)
+    with pytest.raises(UserError, match=r'"hat" of .* holds an infinite number \(row 7\)'):
+        load(Table(*table(tmp_path, "file,hat\n" + "\n".join(rows).replace("NaN", "inf"))), 16)
