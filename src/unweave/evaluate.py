@@ -6,6 +6,7 @@ never asked what it is. Truth (masks, true edits) is looked at here and nowhere 
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -23,7 +24,7 @@ from unweave.attributes import Attribute, detect
 from unweave.codes import Codes
 from unweave.data import Folders, Table, load
 from unweave.data.feed import match, to_float, to_uint8
-from unweave.data.labelled import IN_B
+from unweave.data.labelled import IN_B, labelled
 from unweave.errors import UserError
 from unweave.metrics import attributes, edits, factors, generators, images, intervals, judges, masks, transfer
 from unweave.metrics.edits import Editor, Made, Pairs
@@ -116,8 +117,11 @@ class _Work:
             return known
         if "factors" not in self.codes or "attributes" not in self.data.offers:
             return ()
-        train = self.data.sibling("train")
-        return detect(train.names, train.take("attributes", range(train.lengths["attributes"])))
+        train, found = self.data.sibling("train"), []
+        for name, column in zip(train.names, train.take("attributes", range(train.lengths["attributes"])).split(1, dim=1)):
+            with contextlib.suppress(UserError):  # a column of which nothing can be learned
+                found += detect([name], column)
+        return tuple(found)
 
     def encoded(self, code: str, data: Any, stream: str, most: int, domain: str | None) -> np.ndarray:
         """One code of up to `most` pictures of a stream, (N, ...)."""
@@ -211,7 +215,8 @@ def _add_leakage(work: _Work, report: Report) -> None:
 
 
 def _add_attributes(work: _Work, report: Report) -> None:
-    kinds, test = work.attributes, work.seen
+    kinds = work.attributes
+    test = labelled(work.data, [kind.name for kind in kinds])
     train = test.sibling("train")
     judge = judges.attribute_judge(train, kinds, seed=2)
     trial = attributes.trial(test, kinds, work.count)
@@ -264,7 +269,7 @@ def _add_factors(work: _Work, report: Report) -> None:
     )
     report.measures["generator_matrix_n200"] = moves.mean
     report.sheets["Generator: each number of the code moved by a standard deviation, and which factors move in the picture"] = draw(
-        moves.sheet(), scale=1
+        moves.sheet(), scale=max(1, 64 // work.data.size)
     )
     still = int((moves.largest == 0).sum())
     report.notes.append(
