@@ -68,7 +68,8 @@ def test_every_factor_is_read_from_the_picture(spec, size):
     data = load(spec, size, "test", n=10)
     pictures, factors = data.truth.points(0, 300)
     off = np.abs(data.truth.read(pictures) - factors)
-    assert off.shape == (300, len(data.names)) and off.mean(0).max() < 0.5 / size and off.max() < 3 / size
+    mean, worst = (0.5, 4) if "rotation" in spec else (0.12, 0.8)  # pixels, of a picture as wide as the factor's range
+    assert off.shape == (300, len(data.names)) and off.mean(0).max() < mean / size and off.max() < worst / size
     colour = data.names.index("colour")
     assert off[:, colour].max() < 0.01
 

@@ -156,12 +156,16 @@ def sap(codes: ArrayLike, factors: ArrayLike, codes_test: ArrayLike, factors_tes
     """Separated attribute predictability: for each factor, how often it is read right from the best single code dimension, less how often
     from the second best; the mean over factors (Kumar et al., section 3).
 
-    Readers: linear support vector machines (squared hinge, C = 0.01, balanced classes) on one dimension. With one dimension the second
-    reads 0. A dimension that knows nothing still guesses, so a perfect code has 1 less chance at best. One line a class cannot tell ten
-    ordered values apart, and a noisy code may even score above a perfect one there: so `measure` takes five classes.
+    Readers: linear support vector machines (squared hinge, C = 0.01, balanced classes) on one dimension. Dimensions that do not vary are
+    left out; of a single one the second reads 0. A dimension that knows nothing still guesses, so a perfect code has 1 less chance at best.
+    One line a class cannot tell ten ordered values apart, and a noisy code may even score above a perfect one there: so `measure` takes
+    five classes.
     """
     x, f, x_test, f_test = _split(codes, factors, codes_test, factors_test)
     known, asked = _classes_of_both(f, f_test, bins)
+    x, x_test = x[:, _vary(x)], x_test[:, _vary(x)]
+    if not x.shape[1]:
+        return 0.0
     right = np.zeros((x.shape[1] + 1, f.shape[1]))
     for i in range(x.shape[1]):
         for j in range(f.shape[1]):
