@@ -55,7 +55,7 @@ class FaderConfig:
     width: int = 32  # channels of the outermost layers (default networks)
     reconstruct: float = 1.0  # weight of L_AE
     confusion: float = 0.01  # lambda_E: more hides the attributes better and blurs
-    ramp: float = 0.3  # share of the run in which lambda_E rises from 0 (paper: 500,000 steps, about a third)
+    ramp: float = 0.2  # share of the run in which lambda_E rises from 0 (paper: 500,000 steps, about a third)
     lr: float = 1e-3  # Adam's step size (default: at its highest)
 
     def __post_init__(self) -> None:
