@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -162,9 +163,9 @@ def slide(model: Method, pictures: Sequence[Path], attribute: str, values: Seque
             for i, frame in enumerate(frames):
                 writer.paste(path, f"-{i}", frame, None, fit)
             whole = draw(strip([square[0], *frames], ["picture", *labels]))
-            writer.add(path, "-strip.png", lambda target, whole=whole: save_image(whole, target))
+            writer.add(path, "-strip.png", partial(save_image, whole))
             titled = [draw(Sheet([[frame]], top=[label])) for frame, label in zip(frames, labels)]
-            writer.add(path, ".gif", lambda target, titled=titled: gif(titled, target, seconds=0.25))
+            writer.add(path, ".gif", partial(gif, titled, seconds=0.25))
             rows += [[square[0], *frames]] if len(rows) < SHOWN else []
         return writer.finish(Sheet(rows, top=["picture", *labels]))
 

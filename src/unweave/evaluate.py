@@ -117,7 +117,8 @@ class _Work:
             return known
         if "factors" not in self.codes or "attributes" not in self.data.offers:
             return ()
-        train, found = self.data.sibling("train"), []
+        train = self.data.sibling("train")
+        found: list[Attribute] = []
         for name, column in zip(train.names, train.take("attributes", range(train.lengths["attributes"])).split(1, dim=1)):
             with contextlib.suppress(UserError):  # a column of which nothing can be learned
                 found += detect([name], column)

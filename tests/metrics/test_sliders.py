@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from unweave.attributes import Attribute, numbers
+from unweave.attributes import Attribute
 from unweave.data.feed import to_float, to_uint8
 from unweave.metrics import attributes, judges
 from unweave.metrics.table import MEASURES, find, ordered

@@ -69,7 +69,9 @@ def read_table(path: str | Path) -> Attributes:
         raise UserError(f"no column of {path} holds numbers; attributes are numbers, as 0 and 1.")
     for name, column in numbers.items():
         if np.isinf(column).any():
-            raise UserError(f'the column "{name}" of {path} holds an infinite number (row {int(np.isinf(column).argmax()) + 2}); mend the table.')
+            raise UserError(
+                f'the column "{name}" of {path} holds an infinite number (row {int(np.isinf(column).argmax()) + 2}); mend the table.'
+            )
     return _once(path, tuple(name.strip() for name in files), tuple(numbers), np.stack(list(numbers.values()), 1))
 
 

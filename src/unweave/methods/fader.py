@@ -64,7 +64,9 @@ class FaderConfig:
         if self.published and self.size not in (64, 128, 256):
             raise UserError(f"The published networks of fader take pictures of 64, 128 or 256 pixels, not {self.size}.")
         if self.classes and len(self.classes) != len(self.attributes):
-            raise UserError(f"There are {len(self.attributes)} attributes and {len(self.classes)} classes: give one number for each, or none.")
+            raise UserError(
+                f"There are {len(self.attributes)} attributes and {len(self.classes)} classes: give one number for each, or none."
+            )
         if len(set(self.attributes)) < len(self.attributes) or any(k < 0 or k == 1 for k in self.classes):
             raise UserError("Each attribute is named once; its classes are 2 (yes or no), more (one of so many) or 0 (a number).")
 
@@ -105,7 +107,10 @@ class Fader(Method):
             self.decoder = SteeredDecoder(code, widths[::-1], told)
             self.critic = LatentCritic(code, cells, sum(self.bins), 256, kind="none")
         self.reader = Reader(told)
-        self.needs = {"image": images(c.size), "attributes": Need("attributes", (len(self.attributes),), tuple(a.name for a in self.attributes))}
+        self.needs = {
+            "image": images(c.size),
+            "attributes": Need("attributes", (len(self.attributes),), tuple(a.name for a in self.attributes)),
+        }
         self.codes = (Code("common", "spatial", (code, cells, cells)), Code("attributes", "label", (told,), source="given"))
         betas = (0.5, 0.999)
         lr = c.lr if c.published else WarmDecay(c.lr)
