@@ -170,21 +170,21 @@ def test_edit_measures_are_those_of_the_report(faces, report):
 
 @dataclass
 class Grey:
-    """Draws every picture as the mean of its pixels."""
+    """Draws every picture as the mean of its pixels. Its code is no vector, whose numbers would be measured on rectangles."""
 
     name: str = "grey"
     size: int = SIZE
     verbs: tuple = ("interpolate",)
-    codes: tuple = (Code("factors", "vector", (3,)),)
+    codes: tuple = (Code("content", "spatial", (3, 1, 1)),)
 
     def __post_init__(self):
         self.needs = {"image": images(SIZE)}
 
     def encode(self, x, domain=None):
-        return Codes(factors=x.mean((2, 3)))
+        return Codes(content=x.mean((2, 3), keepdim=True))
 
     def decode(self, codes, onto=None):
-        return Output(codes["factors"][:, :, None, None].expand(-1, -1, SIZE, SIZE))
+        return Output(codes["content"].expand(-1, -1, SIZE, SIZE))
 
 
 def test_one_set_gives_the_reconstruction_error():
