@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from unweave.pictures import GAP, MARK, Sheet, column, draw, gif, overlay, strip, to_image
+from unweave.pictures import GAP, MARK, Sheet, beside, column, draw, gif, overlay, strip, to_image
 
 
 def test_to_image_covers_the_whole_range() -> None:
@@ -70,6 +70,13 @@ def test_column_holds_all() -> None:
     whole = column([("one", parts[0]), ("two", parts[1])])
     assert whole.width == 80 and whole.height > 50
     assert whole.getpixel((10, whole.height - 5)) == (0, 0, 255)
+
+
+def test_beside_holds_all() -> None:
+    parts = [Image.new("RGB", (50, 20), "red"), Image.new("RGB", (80, 30), "blue")]
+    whole = beside([("one", parts[0]), ("two", parts[1])])
+    assert whole.width > 130 and whole.height > 50
+    assert whole.getpixel((10, 40)) == (255, 0, 0) and whole.getpixel((whole.width - 5, whole.height - 5)) == (0, 0, 255)
 
 
 def test_gif_moves(tmp_path: Path) -> None:

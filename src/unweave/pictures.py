@@ -95,6 +95,19 @@ def column(titled: Sequence[tuple[str, Image.Image]]) -> Image.Image:
     return paper
 
 
+def beside(titled: Sequence[tuple[str, Image.Image]]) -> Image.Image:
+    """Pictures (drawn sheets) side by side, each under its title."""
+    font, head, between = ImageFont.load_default(size=16), 34, 4 * GAP
+    width = sum(picture.width for _, picture in titled) + between * (len(titled) - 1)
+    paper = Image.new("RGB", (width, head + max(picture.height for _, picture in titled)), PAPER)
+    pen, x = ImageDraw.Draw(paper), 0
+    for title, picture in titled:
+        pen.text((x + GAP, head - 8), _fitting(title, picture.width - 2 * GAP, font), INK, font, anchor="ls")
+        paper.paste(picture, (x, head))
+        x += picture.width + between
+    return paper
+
+
 def _fitting(text: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
     """The text, shortened with an ellipsis until it is at most `width` pixels wide."""
     if font.getlength(text) <= width:
