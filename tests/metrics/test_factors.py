@@ -391,9 +391,9 @@ def test_ten_thousand_points_take_less_than_five_seconds(name):
     random = np.random.default_rng(0)
     f = random.random((15_000, 5))
     z = np.concatenate([f @ random.normal(size=(5, 5)), random.normal(size=(15_000, 5))], 1)
-    start = time.perf_counter()
+    start = time.process_time()
     if name in ALONE:
         ALONE[name](z[:10_000], f[:10_000])
     else:
         explicitness(z[:10_000], f[:10_000], z[10_000:], f[10_000:])
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5

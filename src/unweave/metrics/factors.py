@@ -60,12 +60,13 @@ def measure(codes: ArrayLike, factors: ArrayLike, codes_test: ArrayLike, factors
         )
     learn, known, test, asked = learn[:POINTS], known[:POINTS], test[:POINTS_TEST], asked[:POINTS_TEST]
     few, few_test = slice(0, POINTS_DCI), slice(0, POINTS_DCI_TEST)
+    trees = dci(learn[few], known[few], test[few_test], asked[few_test], bins=10)
     values = {
         "mig_b20_n10k": mig(learn, known),
         "modularity_b20_n10k": modularity(learn, known),
         "explicitness_b20_n10k": explicitness(learn, known, test, asked),
         "sap_svc_b5_n10k": sap(learn, known, test, asked, bins=5),
-        **{f"dci_gbt_n2k_{name}": v for name, v in dci(learn[few], known[few], test[few_test], asked[few_test]).items()},
+        **{f"dci_gbt_n2k_{name}": value for name, value in trees.items()},
         "beta_vae_l64_n10k": beta_vae(learn, known),
         "factor_vae_l64_n10k": factor_vae(learn, known),
         "irs_q99_n10k": irs(learn, known),
@@ -175,15 +176,18 @@ def sap(codes: ArrayLike, factors: ArrayLike, codes_test: ArrayLike, factors_tes
     return float(np.mean(first - second))
 
 
-def dci(codes: ArrayLike, factors: ArrayLike, codes_test: ArrayLike, factors_test: ArrayLike, seed: int = 0) -> dict[str, float]:
+def dci(
+    codes: ArrayLike, factors: ArrayLike, codes_test: ArrayLike, factors_test: ArrayLike, seed: int = 0, bins: int = BINS
+) -> dict[str, float]:
     """Disentanglement, completeness and informativeness, 0 to 1 each (Eastwood and Williams, section 2).
 
     Gradient boosted trees (scikit-learn's, with its defaults) read each factor from the whole code; R_ij is the importance of dimension i
     for factor j. disentanglement: 1 - entropy of R_i. over factors, to the base of their number, weighted by the dimension's share of R.
-    completeness: the same of R_.j over dimensions. informativeness: how often the readers are right on the test points.
+    completeness: the same of R_.j over dimensions. informativeness: how often the readers are right on the test points. (`measure` cuts
+    continuous factors into ten classes, because the time of the trees grows with their number.)
     """
     x, f, x_test, f_test = _split(codes, factors, codes_test, factors_test)
-    known, asked = _classes_of_both(f, f_test, BINS)
+    known, asked = _classes_of_both(f, f_test, bins)
     importance, right = np.zeros((x.shape[1], f.shape[1])), []
     for j in range(f.shape[1]):
         reader = GradientBoostingClassifier(random_state=seed).fit(x, known[:, j])
