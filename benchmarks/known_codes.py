@@ -3,7 +3,8 @@
     python benchmarks/known_codes.py [--seed 0] [--out results.jsonl]
 
 Five independent factors of ten even levels, 10,000 points to learn from and 5,000 for the test; codes as `KINDS` says. The seconds are for
-10 numbers and 5 continuous factors. The generators draw rectangles exactly, from their factors or from these rotated. Takes a few minutes on one core, nearly all of it for the trees of DCI.
+10 numbers and 5 continuous factors. The generators draw rectangles exactly, from their factors or from these rotated. Takes a few minutes
+on one core, nearly all of it for the trees of DCI.
 """
 
 from __future__ import annotations

@@ -168,7 +168,8 @@ def _read(pictures: Array, turned: bool) -> dict[str, Array]:
     across, down, both = (np.sum(cover * part, axis=1) for part in (off.real**2, off.imag**2, off.real * off.imag))
     across, down = (np.maximum(part * size**2 - 1 / 12, 1e-6) / size**2 for part in (across, down))  # less what a soft edge adds
     whole = (whole - 1 / 3) / size**2  # less what `draw` adds at the corners
-    width, height, angle = *_sides(whole, across, down), np.zeros(n)
+    width, height = _sides(whole, across, down)
+    angle: Array = np.zeros(n)
     if turned:
         width, height, angle = _turned(whole, cover, off, across, down, both, tick)
     reach = SIDE[1] / np.sqrt(2) if turned else SIDE[1] / 2
