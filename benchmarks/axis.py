@@ -1,6 +1,6 @@
 """The supervision axis: how far each method keeps the factors of rectangles apart, from no labels to all of them.
 
-    python benchmarks/axis.py runs/axis [--seeds 5] [--images 150000] [--only ae,supervised] [--out results.jsonl]
+    python benchmarks/axis.py runs/axis [--seeds 5] [--images 300000] [--only ae,supervised] [--out results.jsonl]
 
 Each row of ROWS is trained with every seed, at 32 px, on as many pictures; its codes are measured on pictures of the test split that it has
 never seen, by all measures of codes and by its generator (what moves in the picture when one number of the code moves). Codes with a place
@@ -249,7 +249,7 @@ def verdicts(found: Mapping[str, list[dict[str, float]]]) -> list[str]:
 
 
 def generators(runs_of: Mapping[str, Path]) -> Image.Image:
-    """Each number of a code swept, of a disentangled and of the entangled generator: a rectangle of height 10, width 20, red."""
+    """Each number of a code swept, of a disentangled and of the entangled generator, from a flat red rectangle."""
     data = load(SPEC, SIZE, "test")
     start = np.full((1, len(data.names)), 0.5)
     start[0, :3] = 0.25, 0.75, 1.0
@@ -265,7 +265,7 @@ def generators(runs_of: Mapping[str, Path]) -> Image.Image:
             shares = moves.matrix[moves.numbers.index(label)]
             most = np.argsort(-shares)[:2]
             rows.append(cells)
-            left.append(", ".join(f"{data.names[i]} {shares[i]:.0%}" for i in most))
+            left.append(", ".join(f"{data.names[i]} {shares[i]:.0%}" for i in most) if shares.any() else "nothing")
         titled.append((title, draw(Sheet(rows, left=left), scale=2)))
     return beside(titled)
 
@@ -284,7 +284,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("folder", type=Path)
     options.add_argument("--seeds", type=int, default=5)
-    options.add_argument("--images", type=int, default=150_000, help="pictures that each run reads")
+    options.add_argument("--images", type=int, default=300_000, help="pictures that each run reads")
     options.add_argument("--batch", type=int, default=64, help="pictures in a step")
     options.add_argument("--only", help="some of the rows, by name, with commas between")
     options.add_argument("--out", type=Path)

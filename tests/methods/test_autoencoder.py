@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
-from unweave import losses
+from unweave import losses, recipe, runs
 from unweave.errors import UserError
 from unweave.method import Batch, Progress
+from unweave.methods import get
 from unweave.methods.autoencoder import PRESETS, Autoencoder, AutoencoderConfig
 
 
@@ -118,3 +120,14 @@ def test_learning_lowers_the_loss(preset: str) -> None:
         optimiser.step()
         totals.append(total.item())
     assert totals[-1] < 0.9 * totals[0]
+
+
+def test_full_supervision_is_trained_by_name_and_measured(tmp_path: Path) -> None:
+    run = recipe.train(
+        "autoencoder", "rectangles", preset="supervised", overrides={"width": 4}, size=32, batch=1, images=32,
+        out=tmp_path / "run", device="cpu", precision="fp32", snapshots=1, on_progress=lambda tick: None,
+    )  # fmt: skip
+    assert run.finished and run.images == 32  # four steps of one grid of eight pictures
+    model = runs.load(run.path, get)
+    assert model.encode(pictures(5))["factors"].shape == (5, 3)
+    assert any((run.path / "samples").glob("*.png"))
