@@ -93,8 +93,12 @@ class Judge(Method):
             share = torch.rand(len(batch["with"]), generator=draw).to(x)
             faded = torch.lerp(batch["without"], batch["with"], share.view(-1, 1, 1, 1))  # the part alone fades in and out
             x, y = torch.cat([x, batch["without"], faded]), torch.cat([y, torch.zeros_like(share), share])
-        x, y = _blended(augment(x, draw), y[:, None], draw)
-        return Terms(part=F.binary_cross_entropy_with_logits(self(x).float(), y[:, 0]))
+        x = augment(x, draw)
+        mixed = len(x) // 8
+        other, share = torch.randperm(len(x), generator=draw)[:mixed], torch.rand(mixed, generator=draw).to(x)
+        x[:mixed] = torch.lerp(x[other], x[:mixed], share.view(-1, 1, 1, 1))
+        y[:mixed] = torch.lerp(y[other], y[:mixed], share)
+        return Terms(part=F.binary_cross_entropy_with_logits(self(x).float(), y))
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,10 @@ class AttributeJudgeConfig(JudgeConfig):
 
 
 class AttributeJudge(Method):
-    """The same network with an output for each number of the code `attributes`."""
+    """The same stages with an output for each number of the code `attributes`, which looks at places of its own choice.
+
+    A softmax over the last map's cells weighs them: a mean over all cells would drown a mouth in its surroundings.
+    """
 
     name: ClassVar[str] = "attribute-judge"
     Config: ClassVar[type] = AttributeJudgeConfig
@@ -114,7 +121,7 @@ class AttributeJudge(Method):
     def __init__(self, config: AttributeJudgeConfig):
         super().__init__(config)
         self.attributes = tuple(Attribute(name, k) for name, k in zip(config.names, config.classes, strict=True))
-        self.stages, self.head = _stages(config), nn.Linear(4 * config.width, width(self.attributes))
+        self.stages, self.head = _stages(config), nn.Conv2d(4 * config.width, 2 * width(self.attributes), 1)
         self.needs = {"image": images(config.size, config.channels), "attributes": Need("attributes", (len(config.names),), config.names)}
         self.codes = ()
         self.groups = _moved(config)
@@ -122,12 +129,12 @@ class AttributeJudge(Method):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, S, S) in [-1, 1] -> (N, W) logits."""
-        return self.head(self.stages(x).mean((2, 3)))
+        where, what = self.head(self.stages(x)).float().flatten(2).chunk(2, dim=1)
+        return (where.softmax(2) * what).sum(2)
 
     def attributes_loss(self, batch: Batch, progress: Progress) -> Terms:
-        """Cross-entropies on augmented pictures; of a number its expected value is learned."""
-        y = numbers(self.attributes, batch["attributes"])
-        x, y = _blended(augment(batch["image"], progress.generator), y, progress.generator)
+        """Cross-entropies on augmented pictures; of a number its expected value is learned. (Two blended mouths are no half smile.)"""
+        x, y = augment(batch["image"], progress.generator), numbers(self.attributes, batch["attributes"])
         return Terms(attributes=losses.read_off(self(x), y, [a.width for a in self.attributes]))
 
 
@@ -144,16 +151,6 @@ def _stages(config: JudgeConfig) -> nn.Sequential:
 
 def _moved(config: JudgeConfig) -> dict[str, Group]:
     return {"judge": Group(("stages", "head"), Adam(WarmDecay(config.lr, warm=0.05, decay=0.3, floor=0.02), weight_decay=1e-3))}
-
-
-def _blended(x: Tensor, y: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """An eighth of the pictures mixed with others, and their labels (N, W) likewise."""
-    mixed = len(x) // 8
-    other, share = torch.randperm(len(x), generator=generator)[:mixed], torch.rand(mixed, generator=generator).to(x)
-    x, y = x.clone(), y.clone()
-    x[:mixed] = torch.lerp(x[other], x[:mixed], share.view(-1, 1, 1, 1))
-    y[:mixed] = torch.lerp(y[other], y[:mixed], share.view(-1, 1))
-    return x, y
 
 
 def augment(x: Tensor, generator: torch.Generator) -> Tensor:

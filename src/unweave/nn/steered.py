@@ -96,13 +96,17 @@ class LatentCritic(nn.Module):
 
 
 class Reader(nn.Module):
-    """Reads attributes from pictures: (N, 3, S, S) -> (N, outputs) logits. Wherever in the picture they are: it averages over places."""
+    """Reads attributes from pictures: (N, 3, S, S) -> (N, outputs) logits, wherever in the picture they are.
+
+    Each output looks at places of its own choice: a mean over the last map would drown a mouth in its surroundings.
+    """
 
     def __init__(self, outputs: int, width: int = 24):
         super().__init__()
         w = width
         self.body = nn.Sequential(down(3, w), down(w, 2 * w, "group"), down(2 * w, 4 * w, "group"), Residual(4 * w), activation())
-        self.head = nn.Linear(4 * w, outputs)
+        self.head = nn.Conv2d(4 * w, 2 * outputs, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.body(x).mean((2, 3)))
+        where, what = self.head(self.body(x)).float().flatten(2).chunk(2, dim=1)
+        return (where.softmax(2) * what).sum(2)
