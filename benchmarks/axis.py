@@ -285,7 +285,7 @@ def main() -> None:
     options.add_argument("folder", type=Path)
     options.add_argument("--seeds", type=int, default=5)
     options.add_argument("--images", type=int, default=300_000, help="pictures that each run reads")
-    options.add_argument("--batch", type=int, default=128, help="pictures in a step; four grids of 32")
+    options.add_argument("--batch", type=int, default=64, help="pictures in a step; two grids of 32")
     options.add_argument("--only", help="some of the rows, by name, with commas between")
     options.add_argument("--out", type=Path)
     wish = options.parse_args()
