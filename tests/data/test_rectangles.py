@@ -102,7 +102,8 @@ def test_a_colour_between_two_of_the_palette_is_read_between_them():
 def test_where_there_is_nothing_nothing_is_read():
     data = load("rectangles:rotation", 32, "test", n=1)
     empty = torch.from_numpy(np.tile(GROUND.astype(np.uint8)[None, :, None, None], (2, 1, 32, 32)))
-    assert np.isnan(data.truth.read(empty)).all()
+    anything = torch.randint(0, 256, (2, 3, 32, 32), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    assert np.isnan(data.truth.read(empty)).all() and np.isnan(data.truth.read(anything)).all()
     untick = torch.from_numpy(draw(np.array([[0.3, 0.9, 0.0]]), ("height", "width", "colour"), 32))
     (seen,) = data.truth.read(untick)
     assert np.isnan(seen[3]) and seen[:3] == pytest.approx([0.3, 0.9, 0.0], abs=0.05)

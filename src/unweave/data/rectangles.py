@@ -161,13 +161,14 @@ def _read(pictures: Array, turned: bool) -> dict[str, Array]:
     near = max_pool2d(inside, 5, 1, 2).flatten(1).numpy()
     cover, tick = near * np.clip(area + tick, 0, 1).astype(np.float64), near * np.clip((tick - 0.1) / 0.8, 0, 1)
     whole = cover.sum(1)
-    cover = cover / np.where(whole < size**2 * SIDE[0] ** 2 / 4, np.nan, whole)[:, None]
+    likely = (whole > size**2 * SIDE[0] ** 2 / 4) & (whole < size**2 * SIDE[1] ** 2 * 2)  # else it is not one rectangle
+    cover = cover / np.where(likely, whole, np.nan)[:, None]
     at = np.stack(np.meshgrid(*[(np.arange(size) + 0.5) / size] * 2), axis=-1).reshape(-1, 2) @ np.array([1, 1j])  # across + i down
     centre = cover @ at
     off = at - centre[:, None]
     across, down, both = (np.sum(cover * part, axis=1) for part in (off.real**2, off.imag**2, off.real * off.imag))
     across, down = (np.maximum(part * size**2 - 1 / 12, 1e-6) / size**2 for part in (across, down))  # less what a soft edge adds
-    whole = (whole - 1 / 3) / size**2  # less what `draw` adds at the corners
+    whole = np.where(likely, whole - 1 / 3, np.nan) / size**2  # less what `draw` adds at the corners
     width, height = _sides(whole, across, down)
     angle: Array = np.zeros(n)
     if turned:
