@@ -32,6 +32,28 @@ def test_absolute_squared_and_zero() -> None:
     assert losses.zero(torch.zeros(2, 3)) == 0
 
 
+def test_absolute_inside_counts_only_what_is_covered() -> None:
+    mask = (draw(3, 1, 4, 4, seed=4) > 0).float()
+    wanted = sum(abs(X - Y)[n, c, i, j].item() for n in range(3) for c in range(2) for i in range(4) for j in range(4) if mask[n, 0, i, j])
+    assert losses.absolute_inside(X, Y, mask).item() == pytest.approx(wanted / (2 * mask.sum().item() + 1), rel=1e-5)
+    assert losses.absolute_inside(X, Y, 0 * mask) == 0
+
+
+def test_covers_is_cross_entropy_of_each_pixel() -> None:
+    mask = draw(3, 2, 4, 4, seed=5).sigmoid()
+    p = sigmoid(X.numpy())
+    wanted = -(mask.numpy() * np.log(p) + (1 - mask.numpy()) * np.log(1 - p)).mean()
+    assert losses.covers(X, mask).item() == pytest.approx(wanted, rel=1e-5)
+
+
+def test_idle_is_what_is_dropped_beyond_the_change() -> None:
+    drop = draw(3, 1, 4, 4, seed=6)
+    change = np.abs(X.numpy() - Y.numpy()).mean(1, keepdims=True)
+    wanted = np.maximum(0, sigmoid(drop.numpy()) - change / 0.5).mean()
+    assert losses.idle(drop, X, Y, seen=0.5).item() == pytest.approx(wanted, rel=1e-5)
+    assert losses.idle(drop, X, X + 2) == 0
+
+
 def test_tell_apart_is_cross_entropy_with_both_sets_of_equal_weight() -> None:
     a, b = LOGITS_A.numpy(), LOGITS_B.numpy()
     wanted = (-np.log(1 - sigmoid(a)).mean() - np.log(sigmoid(b)).mean()) / 2
@@ -209,6 +231,8 @@ CASES: dict[str, tuple[Callable[..., Tensor], int]] = {
     "absolute": (losses.absolute, 2),
     "squared": (losses.squared, 2),
     "zero": (losses.zero, 1),
+    "absolute_inside": (lambda x, y: losses.absolute_inside(x[..., None], y[..., None], torch.ones(2, 1, 1, 1)), 2),
+    "covers": (lambda x: losses.covers(x, torch.full((2, 3), 0.3)), 1),
     "tell_apart": (losses.tell_apart, 2),
     "domain_confusion": (lambda a, b: losses.domain_confusion(smooth, a, b), 2),
     "normal": (losses.normal, 2),

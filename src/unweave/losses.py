@@ -22,10 +22,24 @@ def squared(x: Tensor, target: Tensor) -> Tensor:
     return F.mse_loss(x.float(), target.float())
 
 
-def squared_inside(x: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """Mean (x - target)^2 over what a mask (N, 1, H, W) in [0, 1] covers; small masks count as much as large ones."""
-    error = (x.float() - target.float()).square().sum(1, keepdim=True)
+def absolute_inside(x: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Mean |x - target| over what a mask (N, 1, H, W) in [0, 1] covers; small masks count as much as large ones."""
+    error = (x.float() - target.float()).abs().sum(1, keepdim=True)
     return (error * mask).sum() / (x.shape[1] * mask.sum() + 1)
+
+
+def covers(logits: Tensor, mask: Tensor) -> Tensor:
+    """Cross-entropy of a mask in [0, 1] and one drawn as logits, both (N, 1, H, W)."""
+    return F.binary_cross_entropy_with_logits(logits.float(), mask.float())
+
+
+def idle(drop: Tensor, before: Tensor, after: Tensor, seen: float = 0.2) -> Tensor:
+    """How much is dropped for no change that is seen: mean max(0, sigmoid(drop) - |after - before| / seen).
+
+    drop: logits (N, 1, H, W). before, after: pictures; a change of `seen` counts in full. Only `drop` learns from it.
+    """
+    change = (after.float() - before.float()).abs().mean(1, keepdim=True).detach()
+    return F.relu(drop.float().sigmoid() - change / seen).mean()
 
 
 def zero(code: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from unweave import muon
 from unweave import verbs as edits
 from unweave.attributes import Attribute
 from unweave.codes import Code, Codes, Output
@@ -67,6 +68,22 @@ class Adam:
 
 
 @dataclass(frozen=True)
+class Muon:
+    """Momentum with orthogonal updates of weight matrices, Adam for the rest (see `unweave.muon`).
+
+    lr: a matrix's step, a number or a schedule of the run's fraction. adam: Adam's step size relative to it.
+    """
+
+    lr: float | Schedule = 0.01
+    momentum: float = 0.95
+    adam: float = 0.1
+    betas: tuple[float, float] = (0.9, 0.99)
+
+    def build(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+        return muon.Muon(parameters, value(self.lr, 0.0), self.momentum, self.adam, self.betas)
+
+
+@dataclass(frozen=True)
 class Group:
     """Networks that one optimiser moves together.
 
@@ -76,7 +93,7 @@ class Group:
     """
 
     networks: tuple[str, ...]
-    optimiser: Adam
+    optimiser: Adam | Muon
     clip: float | None = None
     ema: float | None = None
     buffers: Literal["copy", "average"] = "copy"
@@ -98,6 +115,14 @@ class Terms:
             raise ValueError(f"the term {name!r} is there already")
         self.values[name] = term
         self.weights[name] = weight
+
+    def __or__(self, other: Terms) -> Terms:
+        """These summands, then the other's."""
+        both = Terms()
+        for terms in (self, other):
+            for name, term in terms.values.items():
+                both.add(name, term, terms.weights[name])
+        return both
 
     @property
     def total(self) -> Tensor:
@@ -143,7 +168,8 @@ class Phase:
 
     every: only each so many steps. start, stop: fractions of the run between which it is due. gain: factor on the total (lazy
     regularisers set it to `every`). precision: "fp32" for gradient penalties. fresh: reads a batch of its own. others: the mode
-    of the networks that stand still.
+    of the networks that stand still. cost: how long it takes, relative to the other phases, so that a run given in minutes knows from its
+    first steps how many will fit.
     """
 
     group: str
@@ -155,6 +181,7 @@ class Phase:
     precision: Literal["auto", "fp32"] = "auto"
     fresh: bool = False
     others: Literal["train", "eval"] = "train"
+    cost: float = 1.0
 
     @property
     def name(self) -> str:
@@ -205,6 +232,13 @@ class Method(nn.Module):
     def size(self) -> int:
         """Side of its square pictures, in pixels."""
         return self.config.size
+
+    @property
+    def dearer(self) -> float:
+        """How many times longer a step of the run takes on average than one of its first, by the phases' `cost`."""
+        costs = [(phase.cost / phase.every, phase.stop - phase.start, phase.start == 0) for phase in self.phases]
+        first = sum(cost for cost, _, now in costs if now)
+        return sum(cost * share for cost, share, _ in costs) / first if first else 1.0
 
     @property
     def verbs(self) -> tuple[str, ...]:

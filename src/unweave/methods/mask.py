@@ -3,8 +3,7 @@
 Mokady, Benaim, Wolf, Bermano: Mask Based Unsupervised Content Transfer, ICLR 2020.
 
 Set b shows everything set a shows, and something more. One encoder keeps what both share, a second one what only b adds; a first
-decoder draws the picture without the part, a second one draws the part and a soft mask of where it goes, so that everything else
-stays as it was. Set membership is the only label, and yet the mask segments the part.
+decoder draws the picture without the part, a second one the part and a soft mask of where it goes, so that everything else stays.
 
     paper             here                  meaning
     E_c, E_s          common, separate      what both sets show; what only b shows
@@ -16,14 +15,13 @@ stays as it was. Set membership is the only label, and yet the mask segments the
     L_DC              confusion             E_c(a) and E_c(b) look alike
 
 The preset `paper` is that. Departures of the default:
-1. The common code is the picture's own pixels, 48 numbers for each 4x4 square, of which E_c decides what to keep: nothing is blurred.
-   So no bottleneck drops the part; `see_through` teaches it instead: E_c must find the face behind random stickers.
-2. The separate code is a vector that steers D2's norms: it says what, E_c's map says where. In training E_s reads shifted pictures,
-   so that it cannot say where. D2 draws changes to D1's picture, and reads E_c's code without changing it.
+1. The common code is the picture's own pixels, 48 numbers for each 4x4 square, of which E_c decides what to drop: nothing is blurred.
+   What teaches it are pictures of a with something on them: the face behind (`see_through`), and where (`find`). First these are
+   stickers, random shapes, and E_c takes glasses for stickers; then also x, which is a with a known part. `idle`: it drops for a change.
+2. The separate code is a vector that steers D2's norms: it says what, E_c's map says where. E_s reads a window around what E_c drops.
+   D2 draws changes to D1's picture; what it learns leaves E_c alone.
 3. `whole`: D2's raw colours are compared with b everywhere, squared; with L1 inside the mask alone the mask closes before anything shows.
-   Recon1-b teaches E_c and D1 with a weight of its own, `keep`.
-4. `undo`, `remask`: x is a + a known part at a known place, so D1(E_c(x)) = a, and D2 must find that mask again.
-5. `absent`: the mask of a's own codes is empty, so the separate code cannot carry what a has too (eyes, mouth).
+   `agree`: the mask of b is what E_c drops of b.
 """
 
 from __future__ import annotations
@@ -39,14 +37,15 @@ from torch import Tensor, nn
 from unweave import losses
 from unweave.codes import Code, Codes, Output
 from unweave.errors import UserError
-from unweave.method import Adam, Batch, Group, Method, Phase, Progress, Terms, images
+from unweave.method import Adam, Batch, Group, Method, Muon, Phase, Progress, Terms, images
 from unweave.metrics.masks import binary
 from unweave.nn.critics import PatchCritic, VectorCritic
 from unweave.nn.decoders import ContextPainter, Decoder, SquaresDecoder
-from unweave.nn.disturb import shifted, stickers
+from unweave.nn.disturb import stickers
 from unweave.nn.encoders import ContextEncoder, Encoder, VectorEncoder
+from unweave.nn.windows import around, window
 from unweave.pictures import Sheet
-from unweave.schedules import Ramp, WarmDecay
+from unweave.schedules import WarmDecay
 
 
 @dataclass(frozen=True)
@@ -56,21 +55,20 @@ class MaskConfig:
     separate: int = 64  # numbers (paper: channels) of the separate code
     width: int = 32  # channels of the widest layers (default networks)
     recon1_b: float = 7.0  # weight of Recon1-b
-    recon1_a: float = 5.0  # weight of Recon1-a
+    recon1_a: float = 5.0  # weight of Recon1-a, in the default with something on a
     recon2_b: float = 0.7  # weight of Recon2-b: more makes masks smaller
     recon2_a: float = 0.7  # weight of Recon2-a
     cycle_common: float = 0.0  # weight of the cycle of E_c (paper)
     cycle_separate: float = 0.001  # weight of the cycle of E_s (paper)
     confusion: float = 0.1  # weight of L_DC
-    keep: float = 0.5  # weight of Recon1-b as E_c and D1 feel it
     whole: float = 20.0  # weight of the raw colours compared with b everywhere
-    see_through: float = 15.0  # weight of finding the face behind stickers
-    undo: float = 5.0  # weight of D1(E_c(x)) = a
-    remask: float = 0.5  # weight of finding the mask of x again
-    absent: float = 0.3  # weight of the empty mask of a's own codes
-    settle: int = 20_000  # pictures after which Recon2 and `absent` have their full weight
-    lr: float = 1e-3  # Adam's step size at its highest
-    lr_critic: float = 5e-4  # and the critic's
+    see_through: float = 1.7  # weight of the face behind what does not belong
+    find: float = 1.3  # weight of where that is
+    agree: float = 1.0  # weight of the mask of b being what E_c drops
+    idle: float = 0.3  # weight of dropping what is put back as it was
+    alone: float = 0.3  # share of the run in which E_c and D1 learn alone (default networks)
+    lr: float = 0.01  # step size at its highest: Muon's (paper: Adam's)
+    lr_critic: float = 5e-4  # and the critic's, Adam's
 
     def __post_init__(self) -> None:
         if self.size < 32 or self.size % 16:
@@ -96,7 +94,7 @@ class Mask(Method):
 
     def __init__(self, config: MaskConfig):
         super().__init__(config)
-        c, w, four = config, config.width, config.size // 4
+        c, w = config, config.width
         if c.published:
             side, rest = c.size // 64, 512 - c.separate
             self.common: nn.Module = Encoder((32, 64, 128, 256, rest, rest))
@@ -104,91 +102,103 @@ class Mask(Method):
             self.background: nn.Module = Decoder(512, (512, 256, 128, 64, 32), 3)
             self.painter: nn.Module = Decoder(512, (512, 256, 128, 64, 32), 4)
             self.critic: nn.Module = VectorCritic(rest * side * side)
-            common = Code("common", "spatial", (rest, side, side))
-            separate = Code("separate", "spatial", (c.separate, side, side), domains=("b",))
+            kept, own = (rest, side, side), (c.separate, side, side)
         else:
             self.common = ContextEncoder(w)
-            self.separate = VectorEncoder((w, 2 * w, 4 * w, 4 * w), c.separate, c.size)
+            self.separate = VectorEncoder((w, 2 * w, 4 * w, 4 * w), c.separate, c.size, inputs=4)
             self.background = SquaresDecoder(w)
             self.painter = ContextPainter(c.separate, w)
             self.critic = PatchCritic(ContextEncoder.channels)
-            common = Code("common", "spatial", (ContextEncoder.channels, four, four))
-            separate = Code("separate", "vector", (c.separate,), domains=("b",))
+            kept, own = (ContextEncoder.channels, c.size // 4, c.size // 4), (c.separate,)
         self.needs = {"a": images(c.size), "b": images(c.size)}
-        self.codes = (common, separate)
-        self.absent_shape = tuple(n or 1 for n in separate.shape)
-        betas = (0.9, 0.999) if c.published else (0.9, 0.99)
-        lr = c.lr if c.published else WarmDecay(c.lr)
+        self.codes = Code("common", "spatial", kept), Code("separate", "spatial" if c.published else "vector", own, domains=("b",))
+        moves = Adam(c.lr, (0.9, 0.999)) if c.published else Muon(WarmDecay(c.lr))
         self.groups = {
-            "autoencoder": Group(("common", "separate", "background", "painter"), Adam(lr, betas), 5.0, None if c.published else 2000),
-            "critic": Group(("critic",), Adam(c.lr_critic, betas), clip=5.0, keep=False),
+            "autoencoder": Group(("common", "separate", "background", "painter"), moves, 5.0, None if c.published else 2000),
+            "critic": Group(("critic",), Adam(c.lr_critic), clip=5.0, keep=False),
         }
-        main = self.published_loss if c.published else self.transfer_loss
-        self.phases = (Phase("autoencoder", main), Phase("critic", self.critic_loss))
+        main, start = (self.published_loss, 0.0) if c.published else (self.transfer_loss, c.alone)
+        self.phases = Phase("autoencoder", main, start=start, cost=2.8), Phase("critic", self.critic_loss, start=start, cost=0.1)
+        if not c.published:
+            self.phases = (Phase("autoencoder", self.see_loss, stop=start), *self.phases)
 
     # -- what it knows ---------------------------------------------------------------------------------------------------------
 
     def encode(self, x: Tensor, domain: str | None = None) -> Codes:
         """x: (N, 3, S, S) in [-1, 1]. A picture known to be from `a` has no separate part: exact zeros."""
-        common = self.common(x)
-        separate = x.new_zeros(len(x), *self.absent_shape) if domain == "a" else self.separate(x)
-        return Codes(common=common, separate=separate)
+        if self.config.published:
+            common, separate = self.common(x), self.separate(x)
+        else:
+            common, drop = self.common.look(x)
+            separate = self.part(x, drop.sigmoid())
+        return Codes(common=common, separate=torch.zeros_like(separate) if domain == "a" else separate)
+
+    def part(self, x: Tensor, dropped: Tensor, unsteady: Tensor | float = 1.0) -> Tensor:
+        """The default's E_s reads a window around what E_c drops, (N, 1, S, S) in [0, 1]; `unsteady` moves and scales it a little."""
+        return self.separate(window(torch.cat([x, dropped], dim=1), around(dropped) * unsteady, self.config.size))
 
     def decode(self, codes: Codes, onto: Tensor | None = None) -> Output:
         """-> image in [-1, 1]: the part painted on `onto` (without it, on D1's picture); mask in [0, 1]; D1's picture as background."""
         codes = codes.broadcast()
         background = self.draw(codes["common"])
-        mask, raw = self.paint(codes["common"], codes["separate"], background)
-        image = painted(mask, raw, background if onto is None else onto)
-        return Output(image.clamp(-1, 1), mask=mask, background=background.clamp(-1, 1))
+        logits, raw = self.paint(codes["common"], codes["separate"], background)
+        image = painted(logits, raw, background if onto is None else onto)
+        return Output(image.clamp(-1, 1), mask=logits.sigmoid(), background=background.clamp(-1, 1))
 
     def draw(self, common: Tensor) -> Tensor:
         """D1: the picture without the part, (N, 3, S, S). Published: reads zeros in the separate code's place."""
         if not self.config.published:
             return self.background(common).float()
-        nothing = common.new_zeros(len(common), *self.absent_shape)
+        nothing = common.new_zeros(len(common), *self.codes[1].shape)
         return self.background(torch.cat([common, nothing], dim=1)).float().tanh()
 
     def paint(self, common: Tensor, separate: Tensor, background: Tensor) -> tuple[Tensor, Tensor]:
-        """D2: mask (N, 1, S, S) in [0, 1] and raw colours (N, 3, S, S), drawn as changes to D1's picture (published: from nothing)."""
+        """D2: logits of the mask (N, 1, S, S) and raw colours (N, 3, S, S), as changes to D1's picture (published: from nothing)."""
         if self.config.published:
             out = self.painter(torch.cat([common, separate], dim=1)).float()
-            return out[:, :1].sigmoid(), out[:, 1:].tanh()
+            return out[:, :1], out[:, 1:].tanh()
         out = self.painter(common, separate).float()
-        return out[:, :1].sigmoid(), background.detach() + out[:, 1:]
+        return out[:, :1], background.detach() + out[:, 1:]
 
     # -- how it learns ---------------------------------------------------------------------------------------------------------
 
+    def see_loss(self, batch: Batch, progress: Progress) -> Terms:
+        """E_c and D1 alone."""
+        return self.seen(*stickers(batch["a"], progress.generator, bare=0.25), batch["a"])
+
     def transfer_loss(self, batch: Batch, progress: Progress) -> Terms:
         a, b, w, n = batch["a"], batch["b"], self.config, len(batch["a"])
-        stuck, covered = stickers(a, progress.generator)
-        common = self.common(torch.cat([a, b, stuck]))
-        separate_a, separate_b = self.separate(shifted(torch.cat([a, b]), progress.generator)).split(n)
-        batch["common"] = common[: 2 * n].detach()  # for the critic's turn
-        common_a, common_b, _ = common.split(n)
-        clean_a, clean_b, seen = self.draw(common).split(n)
-        # D2 reads codes as they are (2). Four pictures of each: b's own, a with nothing, a with b's part, a's own.
-        where = torch.cat([common_b, common_a, common_a, common_a]).detach()
-        what = torch.cat([separate_b, torch.zeros_like(separate_b), separate_b, separate_a])
-        masks, raws = self.paint(where, what, torch.cat([clean_b, clean_a, clean_a, clean_a]))
-        (mask_b, mask_0, mask_x, mask_a), (raw_b, raw_0, raw_x, _) = masks.split(n), raws.split(n)
-        x, known = painted(mask_x, raw_x, a).detach(), mask_x.detach()
-        clean_x = self.draw(common_x := self.common(x))
-        mask_again, _ = self.paint(common_x.detach(), self.separate(shifted(x, progress.generator)), clean_x)
+        with torch.no_grad():  # what a's own pictures teach E_c, `seen` has among its pictures
+            clean_a = self.draw(common_a := self.common(a))
+        common_b, drop = self.common.look(b)
+        clean_b = self.draw(common_b.detach()).detach()
+        idle, drop = losses.idle(drop, b, clean_b), drop.detach().sigmoid()
+        batch["common"] = torch.cat([common_a, common_b.detach()])  # for the critic's turn
+        separate = self.part(b, drop, 1 + 0.05 * progress.randn(n, 3, like=drop))
+        where = torch.cat([common_b.detach(), common_a, common_a])  # b's own, a with nothing, a with b's part
+        what = torch.cat([separate, torch.zeros_like(separate), separate])
+        logits, raws = self.paint(where, what, torch.cat([clean_b, clean_a, clean_a]))
+        own, none, with_it = zip(logits.split(n), raws.split(n), strict=True)
+        stuck, covered = stickers(a, progress.generator, bare=0.125)  # and half of them wear x's part
+        stuck[n // 2 :], covered[n // 2 :] = painted(*with_it, a)[n // 2 :].detach(), with_it[0][n // 2 :].detach().sigmoid()
 
-        on = min(1.0, max(0.0, 2 * progress.images / w.settle - 1))  # half way to `settle` nothing, then a straight line up
-        fade, terms = progress.at(Ramp(1.0, 0.2, 0.3, 0.7)), Terms()
-        terms.add("recon1_b", losses.absolute(painted(mask_b, raw_b, clean_b.detach()), b), w.recon1_b)
-        terms.add("recon1_a", losses.absolute(clean_a, a), w.recon1_a)
-        terms.add("recon2_b", losses.absolute(painted(mask_b, raw_b, b), b), w.recon2_b * on)
-        terms.add("recon2_a", losses.absolute(painted(mask_0, raw_0, a), a), w.recon2_a * on)
+        terms = Terms()
+        terms.add("recon1_b", losses.absolute(painted(*own, clean_b), b), w.recon1_b)
+        terms.add("recon2_b", losses.absolute(painted(*own, b), b), w.recon2_b)
+        terms.add("recon2_a", losses.absolute(painted(*none, a), a), w.recon2_a)
         terms.add("confusion", losses.domain_confusion(self.critic, common_a, common_b), w.confusion)
-        terms.add("keep", losses.absolute(painted(mask_b.detach(), b, clean_b), b), w.keep)
-        terms.add("whole", losses.squared(raw_b, b), w.whole)
-        terms.add("see_through", losses.squared(seen, a) + losses.squared_inside(seen, a, covered) / 5, w.see_through * fade)
-        terms.add("undo", losses.absolute(clean_x, a) + losses.squared_inside(clean_x, a, known) / 5, w.undo)
-        terms.add("remask", losses.absolute(mask_again, known), w.remask)
-        terms.add("absent", losses.zero(mask_a), w.absent * on)
+        terms.add("idle", idle, w.idle)
+        terms.add("whole", losses.squared(own[1], b), w.whole)
+        terms.add("agree", losses.covers(own[0], drop), w.agree)
+        return terms | self.seen(stuck, covered, a)
+
+    def seen(self, disturbed: Tensor, covered: Tensor, a: Tensor) -> Terms:
+        """What E_c and D1 make of pictures of a with something on them: the picture behind it, and where it is."""
+        common, drop = self.common.look(disturbed)
+        clean, terms = self.draw(common), Terms()
+        terms.add("recon1_a", losses.absolute(clean, a), self.config.recon1_a)
+        terms.add("see_through", losses.absolute_inside(clean, a, covered), self.config.see_through)
+        terms.add("find", losses.covers(drop, (covered > 0.25).float()), self.config.find)
         return terms
 
     def published_loss(self, batch: Batch, progress: Progress) -> Terms:
@@ -197,16 +207,15 @@ class Mask(Method):
         common_a, common_b, separate_b = self.common(a), self.common(b), self.separate(b)
         batch["common"] = torch.cat([common_a, common_b]).detach()
         clean_a, clean_b = self.draw(common_a), self.draw(common_b)
-        mask_b, raw_b = self.paint(common_b, separate_b, clean_b)
-        mask_0, raw_0 = self.paint(common_a, torch.zeros_like(separate_b), clean_a)
-        mask_x, raw_x = self.paint(common_a, separate_b, clean_a)
-        x = painted(mask_x, raw_x, a)
+        own = self.paint(common_b, separate_b, clean_b)
+        none = self.paint(common_a, torch.zeros_like(separate_b), clean_a)
+        x = painted(*self.paint(common_a, separate_b, clean_a), a)
 
         terms = Terms()
-        terms.add("recon1_b", losses.absolute(painted(mask_b, raw_b, clean_b), b), w.recon1_b)
+        terms.add("recon1_b", losses.absolute(painted(*own, clean_b), b), w.recon1_b)
         terms.add("recon1_a", losses.absolute(clean_a, a), w.recon1_a)
-        terms.add("recon2_b", losses.absolute(painted(mask_b, raw_b, b), b), w.recon2_b)
-        terms.add("recon2_a", losses.absolute(painted(mask_0, raw_0, a), a), w.recon2_a)
+        terms.add("recon2_b", losses.absolute(painted(*own, b), b), w.recon2_b)
+        terms.add("recon2_a", losses.absolute(painted(*none, a), a), w.recon2_a)
         if w.cycle_common:
             terms.add("cycle_common", losses.squared(self.common(x), common_a), w.cycle_common)
         if w.cycle_separate:
@@ -224,9 +233,8 @@ class Mask(Method):
         added = self.decode(self.encode(a, "a") | self.encode(b, "b").only("separate"), onto=a)
         assert judge and added.image is not None and added.mask is not None
         outside = 1 - F.max_pool2d(binary(added.mask).float(), 5, 1, 2)
-        change = ((added.image - a).abs().mean(1, keepdim=True) / 2 * outside).sum() / outside.sum().clamp(min=1)
-        worn = (judge(added.image) > 0.5).float().mean().item()
-        gone = (judge(self.remove(b)) < 0.5).float().mean().item()
+        change = losses.absolute_inside(added.image, a, outside) / 2
+        worn, gone = (judge(added.image) > 0.5).float().mean().item(), (judge(self.remove(b)) < 0.5).float().mean().item()
         return {"score": worn + gone - 10 * change.item(), "worn": worn, "gone": gone, "outside": change.item()}
 
     # -- what to look at -------------------------------------------------------------------------------------------------------
@@ -234,10 +242,9 @@ class Mask(Method):
     def preview(self, batch: Batch) -> Sheet:
         """Rows: pictures of a wearing each donor's part; below, the donors without it, and where it was found."""
         targets, donors = batch["a"][:5], batch["b"][:6]
-        sheet = self.grid(targets, donors)
-        return Sheet([*sheet.rows, [None, *self.remove(donors)], [None, *self.segment(donors)]])
+        return Sheet([*self.grid(targets, donors).rows, [None, *self.remove(donors)], [None, *self.segment(donors)]])
 
 
-def painted(mask: Tensor, raw: Tensor, onto: Tensor) -> Tensor:
-    """z(onto) = m * raw + (1 - m) * onto."""
-    return mask * raw + (1 - mask) * onto
+def painted(logits: Tensor, raw: Tensor, onto: Tensor) -> Tensor:
+    """z(onto) = m * raw + (1 - m) * onto, m = sigmoid(logits)."""
+    return onto + logits.sigmoid() * (raw - onto)

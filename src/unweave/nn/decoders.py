@@ -86,7 +86,10 @@ class ContextPainter(nn.Module):
         self.up4, self.mid4 = ModulatedDouble(4 * w, 2 * w, vector), ModulatedResidual(2 * w, vector)
         self.up2 = ModulatedDouble(2 * w, w, vector)
         self.steer = Modulation(w, vector)
-        self.last = nn.Sequential(nn.Conv2d(w, 4 * outputs, 3, 1, 1), nn.PixelShuffle(2))
+        last = nn.Conv2d(w, 4 * outputs, 3, 1, 1)
+        nn.init.zeros_(last.weight)
+        nn.init.constant_(last.bias, 0.0)  # type: ignore[arg-type]
+        self.last = nn.Sequential(last, nn.PixelShuffle(2))
 
     def forward(self, code: Tensor, vector: Tensor) -> Tensor:
         h = self.first(code)

@@ -18,8 +18,8 @@ def shifted(pictures: Tensor, generator: torch.Generator, reach: float = 1 / 6) 
     return padded[each[:, None, None, None], channel[:, None, None], rows[:, None, :, None], columns[:, None, None, :]]
 
 
-def stickers(pictures: Tensor, generator: torch.Generator, shapes: int = 3) -> tuple[Tensor, Tensor]:
-    """Each picture under one to `shapes` random superellipses, outlined or filled.
+def stickers(pictures: Tensor, generator: torch.Generator, shapes: int = 3, bare: float = 0.0) -> tuple[Tensor, Tensor]:
+    """Each picture under one to `shapes` random superellipses, outlined or filled; the first share `bare` of them has none.
 
     A denoising autoencoder's corruption (Vincent et al. 2008) with the structure of things that people wear: rings, bars and patches
     in one colour, opaque or see-through, alone or as a mirrored pair.
@@ -49,9 +49,9 @@ def stickers(pictures: Tensor, generator: torch.Generator, shapes: int = 3) -> t
         power = draw(low=1.6, high=6.0)  # 2 is an ellipse, 6 nearly a rectangle
         r = ((dx / a).abs() ** power + (dy / b).abs() ** power + 1e-8) ** (1 / power)
         distance = (r - 1) * torch.minimum(a, b) * size / 2  # pixels outside the outline, nearly
-        width = draw(low=0.6, high=4.0)
-        inside = (0.5 - distance).clamp(0, 1)
-        outline = (width / 2 + 0.5 - distance.abs()).clamp(0, 1)
+        width, soft = draw(low=0.6, high=4.0), draw(low=1.0, high=2.0)  # soft: pixels over which an edge fades
+        inside = (0.5 - distance / soft).clamp(0, 1)
+        outline = ((width / 2 - distance.abs()) / soft + 0.5).clamp(0, 1)
         glass = inside * torch.where(draw() < 0.5, draw(low=0.3, high=0.9), torch.zeros_like(a))
         solid = torch.where(draw() < 0.2, inside, outline)
         solid, glass = solid.unsqueeze(1), glass.unsqueeze(1)
@@ -59,7 +59,9 @@ def stickers(pictures: Tensor, generator: torch.Generator, shapes: int = 3) -> t
             there = (draw() < 0.5).to(pictures).unsqueeze(1)
             solid, glass = solid * there, glass * there
         tint = draw(3, low=-1, high=1)
-        out = out * (1 - glass) + tint * glass
-        out = out * (1 - solid) + colour * solid
+        shade = (draw(low=-0.4, high=0.4) * dx + draw(low=-0.4, high=0.4) * dy).unsqueeze(1)  # lighter to one side, as in a photograph
+        out = out * (1 - glass) + (tint + shade).clamp(-1, 1) * glass
+        out = out * (1 - solid) + (colour + shade).clamp(-1, 1) * solid
         covered = torch.maximum(covered, torch.maximum(solid, (glass > 0).to(glass)))
-    return out, covered
+    none = int(bare * n)
+    return torch.cat([pictures[:none], out[none:]]), torch.cat([0 * covered[:none], covered[none:]])

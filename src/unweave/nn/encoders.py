@@ -30,8 +30,8 @@ class Encoder(nn.Module):
 class ContextEncoder(nn.Module):
     """A fine map that has seen the whole picture: (N, 3, S, S) -> (N, 48, S / 4, S / 4).
 
-    Each 4x4 square of pixels is moved into 48 channels; a U-Net (Ronneberger et al. 2015) that reaches S / 16 decides, number by
-    number, what to keep of them (a gate) and what to put in place of the rest. It starts by keeping nearly all.
+    A U-Net (Ronneberger et al. 2015) from S / 2 down to S / 16 decides pixel by pixel what to drop of the picture, and what to put in its
+    place; the picture that is left is moved into 48 channels, one for each number of a 4x4 square. It starts by keeping nearly all.
     """
 
     channels = 48
@@ -39,23 +39,30 @@ class ContextEncoder(nn.Module):
     def __init__(self, width: int):
         super().__init__()
         w = width
-        self.first, self.in4, self.out4 = nn.Conv2d(self.channels, 2 * w, 3, 1, 1), Residual(2 * w), Residual(2 * w)
-        self.down8, self.mid8, self.out8 = Halve(2 * w, 4 * w), Residual(4 * w), Residual(4 * w)
+        self.first, self.in2, self.out2 = nn.Conv2d(12, w, 3, 1, 1), Residual(w), Residual(w)
+        self.down4, self.in4, self.out4 = Halve(w, 2 * w), Residual(2 * w), Residual(2 * w)
+        self.down8, self.in8, self.out8 = Halve(2 * w, 4 * w), Residual(4 * w), Residual(4 * w)
         self.down16, self.mid16 = Halve(4 * w, 4 * w), Residual(4 * w)
-        self.up8, self.up4 = Double(4 * w, 4 * w), Double(4 * w, 2 * w)
-        head = nn.Conv2d(2 * w, 2 * self.channels, 1)
-        nn.init.constant_(head.bias[: self.channels], 3.0)  # type: ignore[index]
-        self.last = nn.Sequential(norm("group", 2 * w), activation(), head)
+        self.up8, self.up4, self.up2 = Double(4 * w, 4 * w), Double(4 * w, 2 * w), Double(2 * w, w)
+        head = nn.Conv2d(w, 16, 3, 1, 1)  # for each pixel of a 2x2 square: drop it? and what colour instead
+        nn.init.constant_(head.bias[:4], -3.0)  # type: ignore[index]
+        self.last = nn.Sequential(norm("group", w), activation(), head)
 
     def forward(self, x: Tensor) -> Tensor:
-        squares = F.pixel_unshuffle(x, 4)
-        x4 = self.in4(self.first(squares))
-        x8 = self.mid8(self.down8(x4))
+        return self.look(x)[0]
+
+    def look(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """-> the map, and logits of what was dropped, (N, 1, S, S)."""
+        x2 = self.in2(self.first(F.pixel_unshuffle(x, 2)))
+        x4 = self.in4(self.down4(x2))
+        x8 = self.in8(self.down8(x4))
         x16 = self.mid16(self.down16(x8))
         x8 = self.out8(x8 + self.up8(x16))
-        gate, other = self.last(self.out4(x4 + self.up4(x8))).float().chunk(2, dim=1)
-        keep = gate.sigmoid()
-        return keep * squares + (1 - keep) * other
+        x4 = self.out4(x4 + self.up4(x8))
+        x2 = self.out2(x2 + self.up2(x4))
+        drop, instead = (F.pixel_shuffle(part, 2) for part in self.last(x2).float().split((4, 12), dim=1))
+        kept = x + drop.sigmoid() * (instead - x)
+        return F.pixel_unshuffle(kept, 4), drop
 
 
 class VectorEncoder(nn.Module):
