@@ -133,8 +133,13 @@ class AttributeJudge(Method):
         return (where.softmax(2) * what).sum(2)
 
     def attributes_loss(self, batch: Batch, progress: Progress) -> Terms:
-        """Cross-entropies on augmented pictures; of a number its expected value is learned. (Two blended mouths are no half smile.)"""
-        x, y = augment(batch["image"], progress.generator), numbers(self.attributes, batch["attributes"])
+        """Cross-entropies on pictures that are moved, a third of them dirty; of a number its expected value is learned.
+
+        No blends: two mouths at once are no half smile.
+        """
+        x, y = shaken(batch["image"], progress.generator), numbers(self.attributes, batch["attributes"])
+        third = len(x) // 3
+        x = torch.cat([soiled(x[:third], progress.generator), x[third:]])
         return Terms(attributes=losses.read_off(self(x), y, [a.width for a in self.attributes]))
 
 
@@ -155,12 +160,22 @@ def _moved(config: JudgeConfig) -> dict[str, Group]:
 
 def augment(x: Tensor, generator: torch.Generator) -> Tensor:
     """Pictures moved (up to 8 %), resized (10 %), mirrored, recoloured, some blurred or dirty. (N, C, S, S) in [-1, 1] -> the same."""
+    return soiled(shaken(x, generator), generator)
+
+
+def shaken(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Pictures moved, resized and mirrored."""
     n, draw = len(x), lambda *shape: torch.rand(*shape, generator=generator).to(x) * 2 - 1
     place = torch.zeros(n, 2, 3).to(x)
     scale = 1 + 0.1 * draw(n)
     place[:, 0, 0], place[:, 1, 1] = scale * torch.where(draw(n) < 0, -1.0, 1.0), scale
     place[:, :, 2] = 0.16 * draw(n, 2)
-    x = F.grid_sample(x, F.affine_grid(place, list(x.shape), align_corners=False), padding_mode="border", align_corners=False)
+    return F.grid_sample(x, F.affine_grid(place, list(x.shape), align_corners=False), padding_mode="border", align_corners=False)
+
+
+def soiled(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Pictures recoloured, some blurred, stained or noisy."""
+    n, draw = len(x), lambda *shape: torch.rand(*shape, generator=generator).to(x) * 2 - 1
     blurred = F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
     x = torch.lerp(x, blurred, draw(n, 1, 1, 1).clamp(min=0))
     x = x * (1 + 0.15 * draw(n, 1, 1, 1)) + 0.15 * draw(n, 1, 1, 1) + 0.1 * draw(n, x.shape[1], 1, 1)
@@ -250,7 +265,7 @@ def part_judge(data: Pictures, seed: int = 2, steps: int = 900) -> Judge:
     return trained(data, seed, steps, data.truth is not None)
 
 
-def attribute_judge(data: Pictures, attributes: Attributes, seed: int = 1, steps: int = 1200) -> Callable[[Tensor], Tensor]:
+def attribute_judge(data: Pictures, attributes: Attributes, seed: int = 1, steps: int = 1500) -> Callable[[Tensor], Tensor]:
     """A judge of attributes, from the labels of the training split: columns "image" and "attributes", in the order of `attributes`.
 
     -> callable, (N, C, S, S) in [-1, 1] -> (N, W): probabilities and numbers, laid out as the code `attributes`.
