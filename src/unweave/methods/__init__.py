@@ -9,6 +9,7 @@ from unweave.method import Method
 
 METHODS: dict[str, str] = {
     "autoencoder": "unweave.methods.autoencoder:Autoencoder",
+    "content": "unweave.methods.content:Content",
     "fader": "unweave.methods.fader:Fader",
     "mask": "unweave.methods.mask:Mask",
 }

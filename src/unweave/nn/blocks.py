@@ -36,10 +36,10 @@ def down(inputs: int, outputs: int, kind: Norm = "none") -> nn.Sequential:
     return nn.Sequential(conv, norm(kind, outputs), activation())
 
 
-def up(inputs: int, outputs: int, kind: Norm = "none", last: bool = False) -> nn.Sequential:
-    """Transposed convolution 4x4 of stride 2: (N, inputs, S, S) -> (N, outputs, 2S, 2S), norm, LeakyReLU. `last`: alone."""
+def up(inputs: int, outputs: int, kind: Norm = "none", last: bool = False, act: Literal["leaky", "relu"] = "leaky") -> nn.Sequential:
+    """Transposed convolution 4x4 of stride 2: (N, inputs, S, S) -> (N, outputs, 2S, 2S), norm, activation. `last`: alone."""
     conv = nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=last or kind == "none")
-    return nn.Sequential(conv) if last else nn.Sequential(conv, norm(kind, outputs), activation())
+    return nn.Sequential(conv) if last else nn.Sequential(conv, norm(kind, outputs), activation(act))
 
 
 class Halve(nn.Module):

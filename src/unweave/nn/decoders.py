@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -13,13 +14,15 @@ from unweave.nn.blocks import SLOPE, Double, Halve, ModulatedDouble, ModulatedRe
 class Decoder(nn.Module):
     """A chain of doubling transposed 4x4 convolutions: (N, inputs, S, S) -> (N, outputs, S * 2^k, S * 2^k), k = len(channels) + 1.
 
-    The decoder of the two-set papers; norm and LeakyReLU after each but the last.
+    The decoder of the two-set papers; norm and activation after each but the last.
     """
 
-    def __init__(self, inputs: int, channels: Sequence[int], outputs: int = 3, kind: Norm = "batch"):
+    def __init__(
+        self, inputs: int, channels: Sequence[int], outputs: int = 3, kind: Norm = "batch", act: Literal["leaky", "relu"] = "leaky"
+    ):
         super().__init__()
-        widths = [inputs, *channels]
-        self.body = nn.Sequential(*[up(i, o, kind) for i, o in zip(widths, widths[1:], strict=False)], up(channels[-1], outputs, last=True))
+        steps = [up(i, o, kind, act=act) for i, o in zip([inputs, *channels], channels)]
+        self.body = nn.Sequential(*steps, up(channels[-1], outputs, last=True))
 
     def forward(self, code: Tensor) -> Tensor:
         return self.body(code)

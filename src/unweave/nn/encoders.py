@@ -14,13 +14,15 @@ class Encoder(nn.Module):
     """A chain of halving 4x4 convolutions, (N, 3, S, S) -> (N, channels[-1], S / 2^k, S / 2^k), k = len(channels).
 
     The encoder of the three two-set papers (Press 2019, section 4; Mokady 2020, appendix): norm and LeakyReLU after each
-    convolution but the first, which has no norm.
+    convolution but the first, which has no norm. bare: the last convolution stands alone, so that its map can be zero everywhere.
     """
 
-    def __init__(self, channels: Sequence[int], kind: Norm = "batch", inputs: int = 3):
+    def __init__(self, channels: Sequence[int], kind: Norm = "batch", inputs: int = 3, bare: bool = False):
         super().__init__()
         widths = [inputs, *channels]
-        steps = [down(i, o, kind if n else "none") for n, (i, o) in enumerate(zip(widths, widths[1:], strict=False))]
+        steps: list[nn.Module] = [down(i, o, kind if n else "none") for n, (i, o) in enumerate(zip(widths, channels))]
+        if bare:
+            steps[-1] = nn.Conv2d(widths[-2], widths[-1], 4, 2, 1)
         self.body = nn.Sequential(*steps)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -12,16 +12,17 @@ from unweave.nn.blocks import SLOPE, Halve, ModulatedDouble, ModulatedResidual, 
 
 
 class ResidualEncoder(nn.Module):
-    """Halving residual layers: (N, 3, S, S) -> (N, code, S / 2^k, S / 2^k), k = len(channels).
+    """Halving residual layers, then `blocks` that keep the size: (N, 3, S, S) -> (N, code, S / 2^k, S / 2^k), k = len(channels).
 
     The code of each picture is scaled to mean 0 and variance 1, so that a critic cannot be outrun by making it small.
     """
 
-    def __init__(self, channels: Sequence[int], code: int):
+    def __init__(self, channels: Sequence[int], code: int, blocks: int = 0):
         super().__init__()
         widths = [3, *channels]
         self.body = nn.Sequential(
             *[Halve(i, o, first=not n) for n, (i, o) in enumerate(zip(widths, widths[1:], strict=False))],
+            *[Residual(channels[-1]) for _ in range(blocks)],
             norm("group", channels[-1]), activation(), nn.Conv2d(channels[-1], code, 1), nn.GroupNorm(1, code, affine=False),
         )  # fmt: skip
 
