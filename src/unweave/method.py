@@ -249,6 +249,8 @@ class Method(nn.Module):
     remove = edits.remove
     segment = edits.segment
     interpolate = edits.interpolate
+    union = edits.union
+    intersection = edits.intersection
     sweep = edits.sweep
     slide = edits.slide
     set = edits.set_attributes

@@ -25,13 +25,20 @@ def _codes(model: Method) -> set[str]:
     return {code.name for code in model.codes}
 
 
+def _two_parts(model: Method) -> bool:
+    return model.encodes and {"separate_a", "separate_b"} <= _codes(model)
+
+
+DIRECTIONS = ("a2b", "b2a")  # from which set, onto which
 OFFERS: dict[str, Callable[[Method], bool]] = {
-    "transfer": lambda m: m.encodes and "separate" in _codes(m),
+    "transfer": lambda m: m.encodes and "separate" in _codes(m) or _two_parts(m),
     "remove": lambda m: m.encodes and "separate" in _codes(m),
     "segment": lambda m: m.encodes and m.masks,
     "interpolate": lambda m: m.encodes,
     "slide": lambda m: m.encodes and "attributes" in _codes(m),
     "set": lambda m: m.encodes and "attributes" in _codes(m),
+    "union": _two_parts,
+    "intersection": _two_parts,
 }
 
 
@@ -42,7 +49,8 @@ def offered(model: Method) -> tuple[str, ...]:
 
 def _require(model: Method, verb: str) -> None:
     if not OFFERS[verb](model):
-        raise UserError(f"A {model.name} model cannot {verb}: it offers {', '.join(offered(model)) or 'no edits'}.")
+        does = {"union": "draw a union", "intersection": "draw an intersection"}.get(verb, verb)
+        raise UserError(f"A {model.name} model cannot {does}: it offers {', '.join(offered(model)) or 'no edits'}.")
 
 
 def _image(output: Output) -> Tensor:
@@ -52,21 +60,55 @@ def _image(output: Output) -> Tensor:
 
 
 @torch.no_grad()
-def transfer(model: Method, donor: Tensor, onto: Tensor, amount: float = 1.0) -> Tensor:
+def transfer(model: Method, donor: Tensor, onto: Tensor, amount: float = 1.0, direction: str | None = None) -> Tensor:
     """Put the donor's part on another picture: the donor's `separate` code over the picture's own codes.
 
     donor: pictures of set b, (N or 1, C, S, S). onto: pictures of set a. amount: scales the part's code. -> (N, C, S, S).
+    direction: of a model of two parts, "b2a" (the same) or "a2b" (a's part onto pictures of b); it takes the place of the picture's own.
+    Raises UserError for a direction that is missing or wrong.
     """
-    return _image(painted(model, donor, onto, amount))
+    return _image(painted(model, donor, onto, amount, direction))
 
 
 @torch.no_grad()
-def painted(model: Method, donor: Tensor, onto: Tensor, amount: float = 1.0) -> Output:
+def painted(model: Method, donor: Tensor, onto: Tensor, amount: float = 1.0, direction: str | None = None) -> Output:
     """`transfer` with everything the decoder says (the mask too)."""
     _require(model, "transfer")
-    part = model.encode(donor, domain="b").only("separate")
-    codes = model.encode(onto, domain="a") | (part if amount == 1.0 else part.scale(amount, "separate"))
+    source, target = way(model, direction)
+    part, own = (f"separate_{source}", [f"separate_{target}"]) if _two_parts(model) else ("separate", [])
+    given = model.encode(donor, domain=source).only(part)
+    codes = model.encode(onto, domain=target).zero(*own) | (given if amount == 1.0 else given.scale(amount, part))
     return model.decode(codes, onto=onto)
+
+
+def way(model: Method, direction: str | None) -> tuple[str, str]:
+    """From which set a transfer takes the part, and onto which: ("b", "a") of a model of one part. Raises UserError as `transfer` does."""
+    if direction is None and _two_parts(model):
+        raise UserError(f"A {model.name} model knows a part of each set: say a direction, a2b (a's part onto pictures of b) or b2a.")
+    direction = direction or "b2a"
+    if direction not in DIRECTIONS:
+        raise UserError(f'There is no direction "{direction}": {did_you_mean(direction, DIRECTIONS)}.')
+    if direction == "a2b" and not _two_parts(model):
+        raise UserError(f"A {model.name} model knows one part, that of set b: its only direction is b2a.")
+    return direction[0], direction[2]
+
+
+@torch.no_grad()
+def union(model: Method, a: Tensor, b: Tensor, onto: Tensor | None = None) -> Tensor:
+    """What neither set shows: the part of a's pictures and that of b's, both on the pictures of a, or on `onto` of either set.
+
+    a, b, onto: (N or 1, C, S, S) -> (N, C, S, S).
+    """
+    _require(model, "union")
+    parts = model.encode(a, domain="a").only("separate_a") | model.encode(b, domain="b").only("separate_b")
+    return _image(model.decode(model.encode(a if onto is None else onto).only("common") | parts))
+
+
+@torch.no_grad()
+def intersection(model: Method, image: Tensor) -> Tensor:
+    """What both sets share: pictures of either set without the part of a and without that of b. (N, C, S, S) -> the same."""
+    _require(model, "intersection")
+    return _image(model.decode(model.encode(image).zero("separate_a", "separate_b")))
 
 
 @torch.no_grad()
