@@ -163,12 +163,14 @@ def test_every_offered_verb_runs(name: str) -> None:
     model = build(name).eval()
     x, y = pictures(model), pictures(model, seed=1)
     calls = {
-        "transfer": lambda: model.transfer(y[:1], onto=x),
+        "transfer": lambda: model.transfer(y[:1], onto=x, direction="b2a"),
         "remove": lambda: model.remove(x),
         "segment": lambda: model.segment(x),
         "interpolate": lambda: model.interpolate(x[:1], y[:1], code=model.codes[0].name, steps=len(x)),
         "slide": lambda: model.slide(x[:1], model.attributes[0].name, [i / 2 for i in range(len(x))]),
         "set": lambda: model.set(x, {attribute.name: 1 for attribute in model.attributes}),
+        "union": lambda: model.union(x, y[:1]),
+        "intersection": lambda: model.intersection(x),
     }
     assert set(model.verbs) <= set(calls), "a new verb needs its line here"
     assert model.verbs
@@ -181,8 +183,8 @@ def test_every_offered_verb_runs(name: str) -> None:
 def test_verbs_it_lacks_are_refused(name: str) -> None:
     model = build(name).eval()
     x = pictures(model)
-    more = {"transfer": (x,), "slide": ("glasses", [1.0])}
-    for verb in {"transfer", "remove", "segment", "slide", "set"} - set(model.verbs):
+    more = {"transfer": (x,), "slide": ("glasses", [1.0]), "union": (x,)}
+    for verb in {"transfer", "remove", "segment", "slide", "set", "union", "intersection"} - set(model.verbs):
         with pytest.raises(UserError, match=verb):
             getattr(model, verb)(x, *more.get(verb, ()))
 

@@ -15,11 +15,12 @@ from unweave.methods import get
 TINY: dict[str, dict[str, Any]] = {
     "autoencoder": {"size": 32, "width": 4, "factors": 3},
     "content": {"size": 32, "width": 8, "common": 6, "separate": 6},
+    "difference": {"size": 32, "width": 8, "common": 6, "separate": 6},
     "fader": {"size": 32, "width": 8, "code": 6, "attributes": ("glasses", "colour", "smile"), "classes": (2, 3, 0)},
     "mask": {"size": 32, "width": 8, "separate": 6},
 }
 # Methods by their default preset, and as METHOD:PRESET the other presets whose losses or networks differ from it.
-CASES = [*TINY, "autoencoder:beta-vae", "autoencoder:tcvae", "autoencoder:supervised", "content:paper", "content:image"]
+CASES = [*TINY, "autoencoder:beta-vae", "autoencoder:tcvae", "autoencoder:supervised", "content:paper", "content:image", "difference:paper"]
 BATCH = 4
 
 
