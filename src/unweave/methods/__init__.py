@@ -10,6 +10,7 @@ from unweave.method import Method
 METHODS: dict[str, str] = {
     "autoencoder": "unweave.methods.autoencoder:Autoencoder",
     "content": "unweave.methods.content:Content",
+    "difference": "unweave.methods.difference:Difference",
     "fader": "unweave.methods.fader:Fader",
     "mask": "unweave.methods.mask:Mask",
 }
