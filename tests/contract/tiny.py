@@ -20,7 +20,16 @@ TINY: dict[str, dict[str, Any]] = {
     "mask": {"size": 32, "width": 8, "separate": 6},
 }
 # Methods by their default preset, and as METHOD:PRESET the other presets whose losses or networks differ from it.
-CASES = [*TINY, "autoencoder:beta-vae", "autoencoder:tcvae", "autoencoder:supervised", "content:paper", "content:image", "difference:paper"]
+CASES = [
+    *TINY,
+    "autoencoder:beta-vae",
+    "autoencoder:tcvae",
+    "autoencoder:supervised",
+    "content:paper",
+    "content:image",
+    "difference:paper",
+    "fader:paper",
+]
 BATCH = 4
 
 

@@ -160,7 +160,7 @@ def test_the_data_says_names_and_kinds() -> None:
         ({"attributes": ("a", "b"), "classes": (2,)}, "2 attributes and 1 classes"),
         ({"attributes": ("a", "a")}, "named once"),
         ({"attributes": ("a",), "classes": (1,)}, "its classes are 2"),
-        ({"published": True, "size": 96}, "64, 128 or 256 pixels, not 96"),
+        ({"published": True, "size": 96}, "32, 64, 128 or 256 pixels, not 96"),
     ],
 )
 def test_configs_that_cannot_be(change: dict[str, object], answer: str) -> None:

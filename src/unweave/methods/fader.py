@@ -47,12 +47,12 @@ from unweave.schedules import Ramp, WarmDecay
 
 @dataclass(frozen=True)
 class FaderConfig:
-    size: int = 64  # side of the square pictures, pixels: a multiple of 16 from 32 on (paper: 64, 128 or 256)
+    size: int = 64  # side of the square pictures, pixels: a multiple of 16 from 32 on (paper: 32, 64, 128 or 256)
     attributes: tuple[str, ...] = ()  # which attributes to learn, by name; all that the data has if none is named
     classes: tuple[int, ...] = ()  # of each: 2 yes or no, K one of K, 0 a number in 0 .. 1; found in the data if not given
     published: bool = False  # the paper's networks
     code: int = 64  # channels of the code E(x) (default networks)
-    width: int = 32  # channels of the outermost layers (default networks)
+    width: int = 32  # channels of the outermost layers
     reconstruct: float = 1.0  # weight of L_AE
     confusion: float = 0.01  # lambda_E: more hides the attributes better and blurs
     ramp: float = 0.2  # share of the run in which lambda_E rises from 0 (paper: 500,000 steps, about a third)
@@ -61,8 +61,8 @@ class FaderConfig:
     def __post_init__(self) -> None:
         if self.size < 32 or self.size % 16:
             raise UserError(f"fader takes pictures whose side is a multiple of 16 from 32 on (32, 48, 64 ...), not {self.size}.")
-        if self.published and self.size not in (64, 128, 256):
-            raise UserError(f"The published networks of fader take pictures of 64, 128 or 256 pixels, not {self.size}.")
+        if self.published and self.size not in (32, 64, 128, 256):
+            raise UserError(f"The published networks of fader take pictures of 32, 64, 128 or 256 pixels, not {self.size}.")
         if self.classes and len(self.classes) != len(self.attributes):
             raise UserError(
                 f"There are {len(self.attributes)} attributes and {len(self.classes)} classes: give one number for each, or none."
@@ -96,11 +96,11 @@ class Fader(Method):
         self.attributes = c.declared()
         self.bins, told = [a.bins for a in self.attributes], width(self.attributes)
         if c.published:
-            widths = (32, 64, 128, 256, 512, 512)[: (c.size // 4).bit_length() - 1]
+            widths = (w, 2 * w, 4 * w, 8 * w, 16 * w, 16 * w)[: (c.size // 4).bit_length() - 1]
             code, cells = widths[-1], 4
             self.encoder: torch.nn.Module = Encoder(widths, "batch")
             self.decoder: torch.nn.Module = PlanesDecoder(code, widths[-2::-1], 2 * told)
-            self.critic = LatentCritic(code, cells, sum(self.bins), 512, kind="batch")
+            self.critic = LatentCritic(code, cells, sum(self.bins), 16 * w, kind="batch")
         else:
             code, cells, widths = c.code, c.size // 16, (w, 2 * w, 4 * w, 6 * w)
             self.encoder = ResidualEncoder(widths, code)
