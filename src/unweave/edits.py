@@ -65,11 +65,20 @@ def save(picture: Tensor, path: str | Path) -> Path:
 # -- the edits -----------------------------------------------------------------------------------------------------------------
 
 
-def transfer(model: Method, donors: Sequence[Path], onto: Sequence[Path], out: Path, fit: str = "crop", amount: float = 1.0) -> Done:
+def transfer(
+    model: Method,
+    donors: Sequence[Path],
+    onto: Sequence[Path],
+    out: Path,
+    fit: str = "crop",
+    amount: float = 1.0,
+    direction: str | None = None,
+) -> Done:
     """Every picture of `onto` with the part of each donor: OUT/<stem>.png, or OUT/<stem>-<donor's stem>.png when there are several donors.
 
-    OUT/sheet.png shows rows of pictures under columns of donors.
+    direction: of a model of two parts, "a2b" or "b2a". OUT/sheet.png shows rows of pictures under columns of donors.
     """
+    verbs.way(model, direction)  # a wrong one is named before anything is written
     done = Done()
     givers = [(path, square.to(_device(model))) for path, square in _squares(donors, model.size, fit, done)]
     if not givers:
@@ -80,7 +89,7 @@ def transfer(model: Method, donors: Sequence[Path], onto: Sequence[Path], out: P
             shown = squares[: max(0, SHOWN - len(rows))]
             cells: list[list[Tensor | None]] = [[target] for target in shown]
             for giver, square in givers:
-                made = verbs.painted(model, square, squares, amount)
+                made = verbs.painted(model, square, squares, amount, direction)
                 assert made.image is not None
                 suffix = f"-{giver.stem}" if len(givers) > 1 else ""
                 for i, path in enumerate(paths):
@@ -108,6 +117,28 @@ def remove(model: Method, pictures: Sequence[Path], out: Path, fit: str = "crop"
             columns = columns[:SHOWN]
         rows = [("before", 0), ("after", 1), *([("where", 2)] if columns and columns[0][2] is not None else [])]
         return writer.finish(Sheet([[column[k] for column in columns] for _, k in rows], left=[name for name, _ in rows]))
+
+
+def union(model: Method, a: Path, b: Path, out: Path, fit: str = "crop") -> Done:
+    """Both pictures, a of set a and b of set b, each with the parts of both: OUT/<stem>.png; OUT/sheet.png shows before and after."""
+    return _of_two(lambda squares: verbs.union(model, squares[:1], squares[1:], onto=squares), "both parts", model, (a, b), out, fit)
+
+
+def intersection(model: Method, a: Path, b: Path, out: Path, fit: str = "crop") -> Done:
+    """Both pictures, a of set a and b of set b, each without any part: OUT/<stem>.png; OUT/sheet.png shows before and after."""
+    return _of_two(lambda squares: verbs.intersection(model, squares), "neither", model, (a, b), out, fit)
+
+
+def _of_two(
+    edit: Callable[[Tensor], Tensor], label: str, model: Method, paths: tuple[Path, Path], out: Path, fit: str
+) -> Done:
+    done = Done()
+    squares = torch.cat([image(path, model.size, fit) for path in paths]).to(_device(model))
+    made = edit(squares)
+    with _Writer(paths, out, done) as writer:
+        for path, picture in zip(paths, made):
+            writer.paste(path, "", picture, None, fit)
+        return writer.finish(Sheet([list(squares), list(made)], top=[path.stem for path in paths], left=["before", label]))
 
 
 def segment(model: Method, pictures: Sequence[Path], out: Path, threshold: str = "auto", fit: str = "crop") -> Done:

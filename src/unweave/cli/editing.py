@@ -1,4 +1,4 @@
-"""Commands that edit pictures: transfer, remove, segment, interpolate."""
+"""Commands that edit pictures: transfer, remove, union, intersection, segment, interpolate."""
 
 from __future__ import annotations
 
@@ -42,6 +42,9 @@ class Transfer(Edit):
     """The pictures to change: pictures or folders."""
     amount: Annotated[float, option("X")] = 1.0
     """Strength of the part: 0 is none, 1 is as the donor has it (the default)."""
+    direction: Annotated[str | None, option("a2b|b2a")] = None
+    """Of a model of two parts (difference): a2b puts the part of a picture of set a onto pictures of b, in place of their own; b2a the
+    part of b onto a. Other models know one direction."""
 
 
 @dataclass(kw_only=True)
@@ -50,6 +53,21 @@ class Remove(Edit):
 
     images: Annotated[Positional[list[str]], words("IMAGE...")]
     """Pictures or folders."""
+
+
+@dataclass(kw_only=True)
+class Union(Edit):
+    """Both pictures, each with the part of A and that of B: for a model of two sets with a part each."""
+
+    first: Annotated[Positional[str], words("A")]
+    """A picture of set a."""
+    second: Annotated[Positional[str], words("B")]
+    """A picture of set b."""
+
+
+@dataclass(kw_only=True)
+class Intersection(Union):
+    """Both pictures, each with neither part: for a model of two sets with a part each."""
 
 
 @dataclass(kw_only=True)
@@ -92,7 +110,8 @@ def transfer(argv: list[str]) -> int:
     with tempfile.TemporaryDirectory() as between:
         for i, (model, donors) in enumerate(steps):
             out = Path(wish.out) if i == len(steps) - 1 else Path(between, str(i))
-            before, done = done, edits.transfer(model, donors, onto, out, wish.fit, wish.amount)
+            way = wish.direction if i == 0 else None  # a chain's further models know one direction
+            before, done = done, edits.transfer(model, donors, onto, out, wish.fit, wish.amount, way)
             done.broken, done.notes = before.broken + done.broken, before.notes + done.notes
             onto = done.written
     return report(done)
@@ -105,6 +124,22 @@ def remove(argv: list[str]) -> int:
 
     images = edits.pictures(some(wish.images))
     return report(edits.remove(model_of(wish.model, wish.device), images, Path(wish.out), wish.fit))
+
+
+def union(argv: list[str]) -> int:
+    """unweave union MODEL A B -o OUT"""
+    wish = parse(Union, argv, "union")
+    from unweave import edits
+
+    return report(edits.union(model_of(wish.model, wish.device), _one(wish.first), _one(wish.second), Path(wish.out), wish.fit))
+
+
+def intersection(argv: list[str]) -> int:
+    """unweave intersection MODEL A B -o OUT"""
+    wish = parse(Intersection, argv, "intersection")
+    from unweave import edits
+
+    return report(edits.intersection(model_of(wish.model, wish.device), _one(wish.first), _one(wish.second), Path(wish.out), wish.fit))
 
 
 def segment(argv: list[str]) -> int:
