@@ -19,7 +19,7 @@ The preset `paper` is that. Departures of the default:
    What teaches it are pictures of a with something on them: the face behind (`see_through`), and where (`find`). First these are
    stickers, random shapes, and E_c takes glasses for stickers; then also x, which is a with a known part. `idle`: it drops for a change.
 2. The separate code is a vector that steers D2's norms: it says what, E_c's map says where. E_s reads a window around what E_c drops.
-   D2 draws changes to D1's picture; what it learns leaves E_c alone.
+   D2's raw colours are one of its own over D1's picture, more or less dense: opaque frames, tinted lenses. E_c does not learn from D2.
 3. `whole`: D2's raw colours are compared with b everywhere, squared; with L1 inside the mask alone the mask closes before anything shows.
    `agree`: the mask of b is what E_c drops of b.
 """
@@ -105,9 +105,9 @@ class Mask(Method):
             kept, own = (rest, side, side), (c.separate, side, side)
         else:
             self.common = ContextEncoder(w)
-            self.separate = VectorEncoder((w, 2 * w, 4 * w, 4 * w), c.separate, c.size, inputs=4)
+            self.separate = VectorEncoder((w, 2 * w, 4 * w, 2 * w), c.separate, c.size, inputs=4)
             self.background = SquaresDecoder(w)
-            self.painter = ContextPainter(c.separate, w)
+            self.painter = ContextPainter(c.separate, w, outputs=5)
             self.critic = PatchCritic(ContextEncoder.channels)
             kept, own = (ContextEncoder.channels, c.size // 4, c.size // 4), (c.separate,)
         self.needs = {"a": images(c.size), "b": images(c.size)}
@@ -153,12 +153,12 @@ class Mask(Method):
         return self.background(torch.cat([common, nothing], dim=1)).float().tanh()
 
     def paint(self, common: Tensor, separate: Tensor, background: Tensor) -> tuple[Tensor, Tensor]:
-        """D2: logits of the mask (N, 1, S, S) and raw colours (N, 3, S, S), as changes to D1's picture (published: from nothing)."""
+        """D2: logits of the mask (N, 1, S, S) and raw colours (N, 3, S, S). In the default they let D1's picture shine through."""
         if self.config.published:
             out = self.painter(torch.cat([common, separate], dim=1)).float()
             return out[:, :1], out[:, 1:].tanh()
-        out = self.painter(common, separate).float()
-        return out[:, :1], background.detach() + out[:, 1:]
+        logits, dense, colour = self.painter(common, separate).float().split((1, 1, 3), dim=1)
+        return logits, painted(dense, colour, background.detach())
 
     # -- how it learns ---------------------------------------------------------------------------------------------------------
 

@@ -44,8 +44,8 @@ class ContextEncoder(nn.Module):
         self.first, self.in2, self.out2 = nn.Conv2d(12, w, 3, 1, 1), Residual(w), Residual(w)
         self.down4, self.in4, self.out4 = Halve(w, 2 * w), Residual(2 * w), Residual(2 * w)
         self.down8, self.in8, self.out8 = Halve(2 * w, 4 * w), Residual(4 * w), Residual(4 * w)
-        self.down16, self.mid16 = Halve(4 * w, 4 * w), Residual(4 * w)
-        self.up8, self.up4, self.up2 = Double(4 * w, 4 * w), Double(4 * w, 2 * w), Double(2 * w, w)
+        self.down16, self.mid16 = Halve(4 * w, 2 * w), Residual(2 * w)
+        self.up8, self.up4, self.up2 = Double(2 * w, 4 * w), Double(4 * w, 2 * w), Double(2 * w, w)
         head = nn.Conv2d(w, 16, 3, 1, 1)  # for each pixel of a 2x2 square: drop it? and what colour instead
         nn.init.constant_(head.bias[:4], -3.0)  # type: ignore[index]
         self.last = nn.Sequential(norm("group", w), activation(), head)
