@@ -26,7 +26,7 @@ from unweave.data import Folders, Table, load
 from unweave.data.feed import match, to_float, to_uint8
 from unweave.data.labelled import IN_B, labelled
 from unweave.errors import UserError
-from unweave.metrics import attributes, edits, factors, generators, images, intervals, judges, masks, transfer
+from unweave.metrics import attributes, edits, factors, generators, images, intervals, judges, masks, transfer, two_parts
 from unweave.metrics.edits import Editor, Made, Pairs
 from unweave.metrics.images import Features
 from unweave.metrics.intervals import Estimate
@@ -100,15 +100,23 @@ class _Work:
         self.edits = self.two_sets and (self.editor.transfer or self.editor.remove) is not None
         declared = getattr(model, "codes", ())
         self.codes = {code.name for code in declared if code.source == "encoded"}
+        self.separate = [code for code in declared if code.name.startswith("separate") and len(code.domains) == 1]
+        self.joins = "union" in getattr(model, "verbs", ()) and self.two_sets
         self.vectors = tuple(code.name for code in declared if code.source == "encoded" and code.kind == "vector")
         self.factors = hasattr(data.truth, "points") and bool(self.vectors)  # numbers of a code, beside what is true of its picture
         if self.edits:
-            self.train = data.sibling("train")
-            self.pairs = edits.test_pairs(data, count)
             self.judge = judges.part_judge(self.train)
             self.sees = judges.probability(self.judge)
             self.accuracy = judges.accuracy(self.sees, data)
             self.made = edits.make(self.editor, self.pairs)
+
+    @cached_property
+    def train(self) -> Any:
+        return self.data.sibling("train")
+
+    @cached_property
+    def pairs(self) -> Pairs:
+        return edits.test_pairs(self.data, self.count)
 
     @cached_property
     def attributes(self) -> tuple[Attribute, ...]:
@@ -138,11 +146,20 @@ def editor(model: Any) -> Editor:
         return Editor(
             transfer=lambda donor, onto: model.set(onto.to(there), {IN_B: 1}),
             remove=lambda picture: model.set(picture.to(there), {IN_B: 0}),
+            segment=lambda picture: edits.changed(*(model.set(picture.to(there), {IN_B: value}) for value in (1, 0))),
         )
+    if "union" in offered:  # of two parts: neither of a's and b's pictures lacks what the other shows (see `_add_two_parts`)
+        return Editor()
+
+    def marked(picture: Tensor) -> Tensor:  # of a model that draws whole pictures
+        x = picture.to(there)
+        return edits.changed(model.decode(model.encode(x, domain="b")).image, model.remove(x))
+
+    mark = marked if "remove" in offered and hasattr(model, "decode") else None
     return Editor(
         transfer=(lambda donor, onto: model.transfer(donor.to(there), onto=onto.to(there))) if "transfer" in offered else None,
         remove=(lambda picture: model.remove(picture.to(there))) if "remove" in offered else None,
-        segment=(lambda picture: model.segment(picture.to(there))) if "segment" in offered else None,
+        segment=(lambda picture: model.segment(picture.to(there))) if "segment" in offered else mark,
     )
 
 
@@ -255,7 +272,33 @@ def _edit(work: _Work, train: Any) -> attributes.Edit:
 
 def _add_residual(work: _Work, report: Report) -> None:
     most = min(work.data.lengths["a"], work.data.lengths["b"], HELD)
-    report.measures["zero_residual"] = zero_residual(*(work.encoded("separate", work.data, stream, most, None) for stream in ("a", "b")))
+    for code in work.separate:
+        own, name = code.domains[0], code.name.replace("separate", "zero_residual")
+        codes = [work.encoded(code.name, work.data, stream, most, None) for stream in ("b" if own == "a" else "a", own)]
+        report.measures[name] = zero_residual(*codes)
+
+
+def _add_two_parts(work: _Work, report: Report) -> None:
+    if not two_parts.known(work.data):
+        report.notes.append("Not measured: unions and intersections, because the data has no true pictures of both parts and of neither.")
+        return
+    model, there, pairs = work.model, work.place, work.pairs
+    judge, accuracy = two_parts.judge_of(work.train, work.data)
+    own = two_parts.own_parts(work.data, pairs)
+    made = two_parts.make(
+        two_parts.Joiner(lambda a, b: model.union(a.to(there), b.to(there)), lambda x: model.intersection(x.to(there))), pairs
+    )
+    report.measures |= two_parts.measure(made, pairs, own, judge, accuracy)
+    others, notes = two_parts.baselines(pairs, own)
+    report.baselines = {name: two_parts.measure(other, pairs, own, judge, accuracy) for name, other in others.items()}
+    report.notes += notes
+    assert pairs.worn is not None and pairs.clean is not None
+    first, a, b = range(min(SHOWN, len(pairs))), to_float(pairs.a), to_float(pairs.b)
+    rows = {"a": a, "b": b, "union": made.union, "truth": to_float(pairs.worn)}
+    report.sheets["Unions: pictures of a with b's part beside their own"] = draw(_rows(rows, first))
+    rows = {"a": a, "neither": made.neither_a, "truth": to_float(own.clean)}
+    rows |= {"b": b, "neither ": made.neither_b, "truth ": to_float(pairs.clean)}
+    report.sheets["Intersections: the first of the test pairs without any part"] = draw(_rows(rows, first))
 
 
 def _add_factors(work: _Work, report: Report) -> None:
@@ -401,8 +444,9 @@ class _Part:
 
 PARTS = (
     _Part(lambda w: w.edits, _add_edits),
-    _Part(lambda w: w.edits and "common" in w.codes, _add_leakage),
-    _Part(lambda w: w.edits and "separate" in w.codes, _add_residual),
+    _Part(lambda w: w.joins, _add_two_parts),
+    _Part(lambda w: w.two_sets and "common" in w.codes, _add_leakage),
+    _Part(lambda w: w.two_sets and bool(w.separate), _add_residual),
     _Part(lambda w: bool(w.attributes), _add_attributes),
     _Part(lambda w: w.factors, _add_factors),
     _Part(lambda w: "image" in w.seen.offers and bool(w.codes), _add_reconstruction),

@@ -47,7 +47,7 @@ class Pairs:
     """n fixed pairs of test pictures (a_i, b_j) and, where it is known, the truth about them. Pictures are uint8 (n, C, S, S).
 
     worn: a_i with the part of b_j. worn_mask: where it is. others: a_i with the parts of nine other donors, (n, 9, C, S, S).
-    clean: b_j without the part. mask: where b_j's part is. tinted: (n,) bool, whether the lenses of b_j are.
+    clean: b_j without the part. mask: where b_j's part is. tinted: (n,) bool, whether the lenses of b_j are. rows: i and j in the set.
     """
 
     a: Tensor
@@ -58,6 +58,7 @@ class Pairs:
     clean: Tensor | None = None
     mask: Tensor | None = None
     tinted: Tensor | None = None
+    rows: tuple[np.ndarray, np.ndarray] | None = None
 
     def __len__(self) -> int:
         return len(self.a)
@@ -108,7 +109,7 @@ def test_pairs(data: Any, n: int = 500, seed: int = 0) -> Pairs:
     drawn = torch.from_numpy(np.array(cache.array(name, "truth", shape, fill, "true edits")[0]))
     others, (worn, clean, worn_mask, mask) = drawn[:, :ways], drawn[:, ways:].unbind(1)
     tinted = torch.from_numpy(np.asarray(truth.tinted)[j])
-    return Pairs(a, b, worn, worn_mask[:, 0] > 0, others, clean, mask[:, 0] > 0, tinted)
+    return Pairs(a, b, worn, worn_mask[:, 0] > 0, others, clean, mask[:, 0] > 0, tinted, (i, j))
 
 
 def _filed_pairs(data: Any, filed: np.ndarray, n: int, seed: int) -> Pairs:
@@ -126,6 +127,7 @@ def _filed_pairs(data: Any, filed: np.ndarray, n: int, seed: int) -> Pairs:
         clean=data.truth.clean(j),
         mask=data.truth.mask(j),
         tinted=torch.from_numpy(tinted[j]) if tinted.any() else None,
+        rows=(i, j),
     )
 
 
@@ -160,20 +162,24 @@ def measure(
         if judge is not None:
             figures["transfer_success"] = intervals.mean(transfer.seen(judge, made.transfers)).judged(accuracy)
         if pairs.worn is not None and pairs.worn_mask is not None:
-            figures |= _against_truth("transfer", made.transfers, pairs.a, pairs.worn, pairs.worn_mask)
+            figures |= against_truth("transfer", made.transfers, pairs.a, pairs.worn, pairs.worn_mask)
             if pairs.others is not None and pairs.others.shape[1]:
                 figures["part_match"] = part_match(made.transfers, pairs)
     if made.removals is not None:
         if judge is not None:
             figures["removal_success"] = intervals.mean(~transfer.seen(judge, made.removals)).judged(accuracy)
         if pairs.clean is not None and pairs.mask is not None:
-            figures |= _against_truth("removal", made.removals, pairs.b, pairs.clean, pairs.mask)
+            figures |= against_truth("removal", made.removals, pairs.b, pairs.clean, pairs.mask)
     if made.masks is not None and pairs.mask is not None:
         figures |= mask_figures(masks.iou(masks.binary(made.masks)[:, 0], pairs.mask), pairs.tinted)
     return figures
 
 
-def _against_truth(edit: str, made: Tensor, before: Tensor, true: Tensor, mask: Tensor) -> dict[str, Estimate]:
+def against_truth(edit: str, made: Tensor, before: Tensor, true: Tensor, mask: Tensor) -> dict[str, Estimate]:
+    """Error where the part is, over that of doing nothing, and change elsewhere: EDIT_error_ratio, EDIT_outside_change ...
+
+    made: (n, C, S, S) in [-1, 1]. before, true: uint8 (n, C, S, S). mask: bool (n, S, S).
+    """
     region = transfer.dilate(mask)
     start, goal = to_float(before), to_float(true)
     error = transfer.inside(transfer.difference(made, goal), region)
@@ -187,6 +193,14 @@ def _against_truth(edit: str, made: Tensor, before: Tensor, true: Tensor, mask: 
         f"{outside}_worst_block_median": intervals.quantile(worst, 0.5),
         f"{outside}_worst_block": intervals.quantile(worst, 0.95),
     }
+
+
+def changed(drawn: Tensor, without: Tensor) -> Tensor:
+    """The mask of an edit that draws whole pictures: |with - without|, mean over channels, two (N, C, S, S) in [-1, 1] -> (N, 1, S, S).
+
+    Both are drawings, so that what they fail to draw is no change. A full unit counts as sure; binary as any mask (`masks.binary`).
+    """
+    return (drawn.float() - without.float()).abs().mean(1, keepdim=True).clamp(max=1)
 
 
 def part_match(made: Tensor, pairs: Pairs, batch: int = 100) -> Estimate:

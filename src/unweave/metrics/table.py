@@ -51,6 +51,16 @@ MEASURES: dict[str, Measure] = {
     "zero_residual": Measure(
         "size of the separate code on pictures that lack the part, over that on pictures that have it", "ratio", "lower", MEMBERS
     ),
+    # Of two sets with a part each:
+    "union_success": Measure("unions in which an independent judge sees both parts", "share", "higher", WORN),
+    "intersection_success": Measure("intersections in which an independent judge sees neither part", "share", "higher", CLEAN),
+    "union_match": Measure("unions nearest to the truth with this b's part among ten; chance .10", "share", "higher", WORN),
+    "union_error_ratio": Measure("error to the true union where b's part is, over that of doing nothing", "ratio", "lower", WORN),
+    "intersection_error_ratio": Measure("error to the true face where the part was, over that of doing nothing", "ratio", "lower", CLEAN),
+    "union_outside_change": Measure("mean change of a picture of a outside b's part by a union", "1/255", "lower", WORN),
+    "intersection_outside_change": Measure("mean change outside the part by an intersection", "1/255", "lower", CLEAN),
+    "zero_residual_a": Measure("size of what the code of a's part says of b, over what it says of a", "ratio", "lower", MEMBERS),
+    "zero_residual_b": Measure("size of what the code of b's part says of a, over what it says of b", "ratio", "lower", MEMBERS),
     "alexnet_kid": Measure("distance of transfers to real pictures of b in AlexNet's features", "AlexNet-KID", "lower", "a features file"),
     # Of each attribute, under its own name: glasses_success ...
     "NAME_success": Measure(
