@@ -38,7 +38,7 @@ from unweave.nn import two_sets
 from unweave.nn.critics import PatchCritic, VectorCritic
 from unweave.nn.disturb import shifted
 from unweave.nn.encoders import VectorEncoder
-from unweave.nn.steered import LatentCritic, ResidualEncoder, SteeredDecoder
+from unweave.nn.steered import ResidualEncoder, SteeredDecoder
 from unweave.pictures import Sheet
 from unweave.schedules import Ramp, WarmDecay
 
@@ -48,16 +48,16 @@ class ContentConfig:
     size: int = 64  # side of the square pictures, pixels: a multiple of 16 from 32 on (paper: 32, 64, 128 or 256)
     published: bool = False  # the paper's networks and losses
     adversary: Literal["latent", "image"] = "latent"  # what the critic tells apart: common codes, or what is drawn from them alone
-    common: int = 32  # channels of the common code (default networks)
+    common: int = 16  # channels of the common code (default networks)
     separate: int = 64  # numbers (paper: channels) of the separate code
     width: int = 32  # channels of the outermost layers (default networks)
     reconstruct: float = 1.0  # weight of L_R, both sets
-    confusion: float = 0.01  # weight of L_DC: more hides the part better and blurs
+    confusion: float = 0.05  # weight of L_DC: more hides the part better and blurs
     ramp: float = 0.1  # share of the run in which that weight rises from 0 (default networks)
     undo: float = 1.0  # weight of a transfer taken off again (default networks)
     price: float = 1e-4  # weight of the separate code's size (default networks)
     lr: float = 0.01  # step size at its highest: Muon's (paper: Adam's)
-    lr_critic: float = 5e-4  # and the critic's, Adam's
+    lr_critic: float = 0.005  # and the critic's, Muon's (paper: Adam's)
 
     def __post_init__(self) -> None:
         if self.size < 32 or self.size % 16:
@@ -97,7 +97,7 @@ class Content(Method):
             self.common = ResidualEncoder((w, 2 * w, 4 * w), rest, blocks=1)
             self.separate = VectorEncoder((w, 2 * w, 4 * w, 4 * w), c.separate, c.size)
             self.decoder = SteeredDecoder(rest, (4 * w, 2 * w, w), c.separate)
-            latent = LatentCritic(rest, cells, 1, 256, kind="none")
+            latent = PatchCritic(rest, 128)
         self.critic = PatchCritic(3) if c.adversary == "image" else latent
         self.needs = {"a": images(c.size), "b": images(c.size)}
         kind: Literal["spatial", "vector"] = "spatial" if c.published else "vector"
@@ -106,7 +106,7 @@ class Content(Method):
         moves = Adam(c.lr, betas) if c.published else Muon(WarmDecay(c.lr))
         self.groups = {
             "autoencoder": Group(("common", "separate", "decoder"), moves, clip=5.0, ema=None if c.published else 2000),
-            "critic": Group(("critic",), Adam(c.lr_critic, betas), clip=5.0, keep=False),
+            "critic": Group(("critic",), Adam(c.lr_critic, betas) if c.published else Muon(c.lr_critic), clip=5.0, keep=False),
         }
         self.phases = (Phase("autoencoder", self.transfer_loss, others="eval"), Phase("critic", self.critic_loss))
 

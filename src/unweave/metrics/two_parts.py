@@ -1,0 +1,134 @@
+"""Measures of two sets with a part each, such as glasses in a and beards in b: of what neither set shows, both parts and none.
+
+A judge with two answers, one for each part, is taught with all four combinations, drawn from the truth of the training split: of the two
+sets alone it could learn that a beard is a face without glasses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unweave.attributes import Attribute
+from unweave.data.feed import to_float
+from unweave.metrics import edits, intervals, judges, transfer
+from unweave.metrics.edits import Pairs
+from unweave.metrics.intervals import Estimate
+
+PARTS = (Attribute("a"), Attribute("b"))  # the part of set a, and that of set b
+LESSONS = 1000  # faces of each set that the judge learns from, and as many unions
+TRIED = 250  # the same of the test split, for its accuracy
+
+Judge = Callable[[Tensor], Tensor]  # pictures (N, C, S, S) in [-1, 1] -> (N, 2), probabilities of showing the part of a and that of b
+
+
+@dataclass(frozen=True)
+class Joiner:
+    """Anything that joins and takes off. union(a, b): pictures of a with b's part beside their own. intersection(x): pictures of either
+    set with neither part. (N, C, S, S) in [-1, 1] -> the same."""
+
+    union: Callable[[Tensor, Tensor], Tensor]
+    intersection: Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Joined:
+    """What came of n pairs: unions on the pictures of a, and both pictures with neither part, (n, C, S, S) in [-1, 1]."""
+
+    union: Tensor
+    neither_a: Tensor
+    neither_b: Tensor
+
+
+@dataclass(frozen=True)
+class Own:
+    """What `Pairs` does not say of the pictures of a: without their own part, uint8 (n, C, S, S), and where it is, bool (n, S, S)."""
+
+    clean: Tensor
+    mask: Tensor
+
+
+class Combinations:
+    """Pictures with the part of a or not and the part of b or not, as many of each kind, of one split; columns image and attributes."""
+
+    truth = None
+
+    def __init__(self, data: Any, count: int):
+        self.data, self.size, self.key = data, data.size, f"{data.key}-combined{count}"
+        filed = data.truth.pairs
+        self.count = min(count, data.lengths["a"], data.lengths["b"]) if filed is None else min(count, len(filed))
+        self.rows = np.stack([np.arange(self.count)] * 2) if filed is None else filed[: self.count].T
+        self.lengths = dict.fromkeys(("image", "attributes"), 4 * self.count)
+
+    @cached_property
+    def drawn(self) -> Tensor:
+        """(count, 4, C, S, S) uint8: a, b, one of them with neither part, a with both."""
+        (i, j), truth = self.rows, self.data.truth
+        neither = torch.cat([truth.clean(i[::2], of="a"), truth.clean(j[1::2], of="b")])
+        return torch.stack([self.data.take("a", i), self.data.take("b", j), neither, truth.wear(i, j)[0]], dim=1)
+
+    def take(self, name: str, indices: Any) -> Tensor:
+        rows = torch.as_tensor(np.asarray(indices, dtype=np.int64))
+        if name == "attributes":
+            return torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0], [1.0, 1.0]])[rows % 4]
+        return self.drawn[rows // 4, rows % 4]
+
+
+def known(data: Any) -> bool:
+    """Whether the truth of a set says enough for these measures: both sets have a part, and some true unions are there."""
+    truth = data.truth
+    return {"a", "b"} <= set(data.offers) and truth is not None and truth.has_part("a") and (truth.pairs is None or len(truth.pairs) > 1)
+
+
+def judge_of(train: Any, test: Any) -> tuple[Judge, float]:
+    """The judge, taught on the training split, and its share of right answers on combinations of the test split."""
+    judge = judges.attribute_judge(Combinations(train, LESSONS), PARTS, seed=2)
+    tried = Combinations(test, TRIED)
+    return judge, float(np.mean(judges.attribute_accuracy(judge, tried, PARTS, most=tried.lengths["image"])))  # type: ignore[arg-type]
+
+
+def own_parts(data: Any, pairs: Pairs) -> Own:
+    """The truth about the pictures of a among the test pairs."""
+    assert pairs.rows is not None
+    return Own(data.truth.clean(pairs.rows[0], of="a"), data.truth.mask(pairs.rows[0], of="a"))
+
+
+def make(joiner: Joiner, pairs: Pairs) -> Joined:
+    """All edits of all pairs."""
+    neither = (edits.apply(joiner.intersection, pictures) for pictures in (pairs.a, pairs.b))
+    return Joined(edits.apply(joiner.union, pairs.a, pairs.b), *neither)
+
+
+def baselines(pairs: Pairs, own: Own) -> tuple[dict[str, Joined], list[str]]:
+    """Two simple ways to do the job, and one sentence about each."""
+    assert pairs.mask is not None
+    a, b = to_float(pairs.a), to_float(pairs.b)
+    box_a, box_b = (transfer.box(mask)[:, None] for mask in (own.mask, pairs.mask))
+    pasted = Joined(torch.where(box_b, b, a), torch.where(box_a, b, a), torch.where(box_b, a, b))
+    return {"nothing": Joined(a, a, b), "copy_paste": pasted}, [
+        "nothing: the pictures as they are.",
+        "copy_paste: the box of b's true mask pasted on a; a part is taken off by pasting that box of a picture of the other set.",
+    ]
+
+
+def measure(made: Joined, pairs: Pairs, own: Own, judge: Judge, accuracy: float | None = None) -> dict[str, Estimate]:
+    """The figures by their reported names (`table.MEASURES`)."""
+    assert pairs.worn is not None and pairs.worn_mask is not None and pairs.clean is not None and pairs.mask is not None
+    neither, before = torch.cat([made.neither_a, made.neither_b]), torch.cat([pairs.a, pairs.b])
+    shown, left = (torch.cat([judge(chunk) for chunk in pictures.split(100)]) > 0.5 for pictures in (made.union, neither))
+    figures = {
+        "union_success": intervals.mean(shown.all(1)).judged(accuracy),
+        "intersection_success": intervals.mean(~left.any(1)).judged(accuracy),
+    }
+    if pairs.others is not None and pairs.others.shape[1]:
+        figures["union_match"] = edits.part_match(made.union, pairs)
+    found = edits.against_truth("union", made.union, pairs.a, pairs.worn, pairs.worn_mask)
+    clean, mask = torch.cat([own.clean, pairs.clean]), torch.cat([own.mask, pairs.mask])
+    found |= edits.against_truth("intersection", neither, before, clean, mask)
+    return figures | {name: figure for name, figure in found.items() if "worst_block" not in name}
