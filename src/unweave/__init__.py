@@ -29,6 +29,7 @@ PUBLIC = {
     "train": "unweave.recipe:train",
     "resume": "unweave.recipe:resume",
     "evaluate": "unweave.evaluate:evaluate",
+    "compare": "unweave.compare:compare",
     "Codes": "unweave.codes:Codes",
     "Sheet": "unweave.pictures:Sheet",
     "draw": "unweave.pictures:draw",
@@ -38,6 +39,7 @@ __all__ = ["__version__", *PUBLIC]  # noqa: PLE0604
 
 if TYPE_CHECKING:
     from unweave.codes import Codes as Codes
+    from unweave.compare import compare as compare
     from unweave.data import Folders as Folders
     from unweave.data import Table as Table
     from unweave.data import load as data  # noqa: F401
@@ -77,7 +79,7 @@ class _Callable(ModuleType):
 
 
 class _Package(ModuleType):
-    """`data`, `train` and `evaluate` are verbs of the public API and modules of the package: importing one makes it callable."""
+    """`data`, `train`, `evaluate` and `compare` are verbs of the public API and modules of the package: importing one makes it callable."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in PUBLIC and isinstance(value, ModuleType):

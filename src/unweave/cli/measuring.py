@@ -1,15 +1,15 @@
-"""The command that measures: evaluate."""
+"""The commands that measure: evaluate, compare."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional
 
 from unweave.cli import UsageError, result
-from unweave.cli.parsing import option, parse, words
+from unweave.cli.parsing import count, option, parse, words
 from unweave.cli.training import Data, source
 
 if TYPE_CHECKING:
@@ -32,6 +32,55 @@ class Evaluate(Data):
     """AlexNet's weights, for AlexNet-KID; UNWEAVE_FEATURES if not given."""
     device: Annotated[str, option("D")] = "auto"
     """cpu, cuda, cuda:1, mps; auto takes the best."""
+
+
+@dataclass(kw_only=True)
+class Compare(Data):
+    """Measure several models on the same data, by the same judges: one table, and one page with their pictures side by side."""
+
+    models: Annotated[Positional[list[str]], words("MODEL...")] = field(default_factory=list)
+    """Shipped names, run folders, weights files, OWNER/NAME on the Hugging Face hub."""
+    train: Annotated[list[str], option("METHODS")] = field(default_factory=list)
+    """Methods to train first on the same data, each METHOD or METHOD:PRESET, into DIR/runs; runs that are there go on."""
+    minutes: Annotated[float | None, option("M")] = None
+    """Minutes for each of them."""
+    images: Annotated[str | None, option("N")] = None
+    """Or pictures that each reads, all sets together: 200k, 1.5M."""
+    size: Annotated[int, option("S")] = 64
+    """Side of their pictures in pixels; 64 if not given."""
+    batch: Annotated[int, option("N")] = 32
+    """Pictures of each set in a step of theirs; 32 if not given."""
+    seed: Annotated[int, option("N")] = 0
+    """Their seed."""
+    out: Annotated[str | None, option("DIR", "-o")] = None
+    """Folder for the report; runs/compare if not given."""
+    pairs: Annotated[int, option("N")] = 500
+    """Test pairs that are edited; 500 if not given."""
+    features: Annotated[str | None, option("FILE.npz")] = None
+    """AlexNet's weights, for AlexNet-KID; UNWEAVE_FEATURES if not given."""
+    device: Annotated[str, option("D")] = "auto"
+    """cpu, cuda, cuda:1, mps; auto takes the best."""
+
+
+def compare(argv: list[str]) -> int:
+    """unweave compare MODEL... --data SPEC [--train METHODS --minutes M] [-o DIR]"""
+    wish = parse(Compare, argv, "compare")
+    if not wish.models and not wish.train:
+        raise UsageError("Name at least one model, or a method to train: unweave compare MODEL... --data SPEC [--train METHODS --minutes M].")
+    if wish.train and (wish.minutes is None) == (wish.images is None):
+        raise UsageError("How long is each method to train? Say --minutes M or --images N, one of them.")
+    if wish.pairs < 1:
+        raise UsageError(f"--pairs takes a number above 0, not {wish.pairs}.")
+    data = source(wish)
+    images = None if wish.images is None else count(wish.images, "--images")
+    from unweave import edits
+    from unweave.compare import compare as measure
+
+    out = edits.folder(Path(wish.out or "runs/compare"))
+    how = {"size": wish.size, "batch": wish.batch, "seed": wish.seed, "device": wish.device}
+    print(measure(wish.models, data, out, train=wish.train, minutes=wish.minutes, images=images, pairs=wish.pairs, features=wish.features, **how))
+    result(out / "index.html")
+    return 0
 
 
 def evaluate(argv: list[str]) -> int:
