@@ -7,6 +7,7 @@ import csv
 import html
 import io
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,7 +45,7 @@ class Report:
             own = self.measures.get(name)
             others = [rows_of.get(name) for rows_of in self.baselines.values()]
             judge = next((e.judge_accuracy for e in [own, *others] if e is not None and e.judge_accuracy is not None), None)
-            rows.append([_label(name), _figure(own), *map(_figure, others), find(name).better, "" if judge is None else f"{judge:.1%}"])
+            rows.append([label(name), figure(own), *map(figure, others), find(name).better, "" if judge is None else f"{judge:.1%}"])
         return rows
 
     def _names(self) -> list[str]:
@@ -91,10 +92,7 @@ class Report:
         """One HTML page that needs no other file."""
         head, *rest = [[html.escape(cell) for cell in row] for row in self.table()]
         body = "".join(f"<tr><td>{'<td>'.join(row)}" for row in rest)
-        pictures = "".join(
-            f'<h2>{html.escape(caption)}</h2><img alt="" src="data:image/png;base64,{base64.b64encode(_png(sheet)).decode()}">'
-            for caption, sheet in self.sheets.items()
-        )
+        pictures = "".join(f"<h2>{html.escape(caption)}</h2>{embedded(sheet)}" for caption, sheet in self.sheets.items())
         title = html.escape(f"{self.model} on {self.data}")
         remarks = "".join(f"<li>{html.escape(note)}" for note in self.notes)
         meanings = "".join(f"<dt>{name}<dd>{html.escape(str(find(name)))}" for name in self._names())
@@ -113,18 +111,27 @@ class Report:
 
         Raises UserError when the folder cannot be written.
         """
-        out = Path(out)
-        try:
-            (out / "sheets").mkdir(parents=True, exist_ok=True)
-            for caption, sheet in self.sheets.items():
-                (out / "sheets" / f"{caption.split(':')[0].lower().replace(' ', '-')}.png").write_bytes(_png(sheet))
-            (out / "report.json").write_text(json.dumps(self.json(), indent=2) + "\n", encoding="utf-8")
-            (out / "report.md").write_text(self.markdown(), encoding="utf-8")
-            (out / "report.csv").write_text(self.csv(), encoding="utf-8")
-            (out / "index.html").write_text(self.page(), encoding="utf-8")
-        except OSError as error:
-            raise UserError(f"The report cannot be written to {out} ({error.strerror}): give another folder.") from error
-        return out / "index.html"
+        files: dict[str, str | bytes] = {
+            f"sheets/{caption.split(':')[0].lower().replace(' ', '-')}.png": _png(sheet) for caption, sheet in self.sheets.items()
+        }
+        files |= {
+            "report.json": json.dumps(self.json(), indent=2) + "\n",
+            "report.md": self.markdown(),
+            "report.csv": self.csv(),
+            "index.html": self.page(),
+        }
+        return write_files(Path(out), files)
+
+
+def write_files(out: Path, files: Mapping[str, str | bytes]) -> Path:
+    """The files of a report into its folder; -> its index.html. Raises UserError when they cannot be written."""
+    try:
+        for name, content in files.items():
+            (out / name).parent.mkdir(parents=True, exist_ok=True)
+            (out / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    except OSError as error:
+        raise UserError(f"The report cannot be written to {out} ({error.strerror}): give another folder.") from error
+    return out / "index.html"
 
 
 STYLE = """
@@ -135,17 +142,24 @@ table { border-collapse: collapse; white-space: nowrap } td, th { text-align: le
 """
 
 
-def _label(name: str) -> str:
+def label(name: str) -> str:
+    """A measure's name, with its unit where it is one of pictures."""
     return f"{name} (1/255)" if find(name).unit == "1/255" else name
 
 
-def _figure(e: Estimate | None) -> str:
+def figure(e: Estimate | None) -> str:
+    """A figure in words, with its interval: 0.953 [0.941, 0.966]."""
     if e is None:
         return ""
     digits = 2 if max(abs(e.value), abs(e.high or 0)) >= 1.995 else 3
     if e.low is None or e.high is None:
         return f"{e.value:.{digits}f}"
     return f"{e.value:.{digits}f} [{e.low:.{digits}f}, {e.high:.{digits}f}]"
+
+
+def embedded(picture: Image.Image) -> str:
+    """A picture as HTML that holds it."""
+    return f'<img alt="" src="data:image/png;base64,{base64.b64encode(_png(picture)).decode()}">'
 
 
 def _png(picture: Image.Image) -> bytes:

@@ -86,7 +86,12 @@ class Difference(Method):
         c, w = config, config.width
         kind: Literal["spatial", "vector"] = "vector"
         if c.published:
-            rest, cells, own, kind = two_sets.WIDTH - 2 * c.separate, two_sets.CELLS, (c.separate, two_sets.CELLS, two_sets.CELLS), "spatial"
+            rest, cells, own, kind = (
+                two_sets.WIDTH - 2 * c.separate,
+                two_sets.CELLS,
+                (c.separate, two_sets.CELLS, two_sets.CELLS),
+                "spatial",
+            )
             self.common: nn.Module = two_sets.common_encoder(c.size, rest)
             self.separate_a, self.separate_b = (two_sets.separate_encoder(c.size, c.separate, bare=True) for _ in "ab")
             self.decoder: nn.Module = two_sets.decoder(c.size)
