@@ -140,7 +140,7 @@ def test_total_correlation_sees_numbers_that_say_the_same() -> None:
 
 def test_recombine_has_every_choice_once() -> None:
     first, second = torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([[10.0, 20.0, 30.0]])
-    grid = losses.recombine(first, second)
+    grid = torch.cat(losses.recombine(first.split(1, 1), second.split(1, 1)), -1)
     assert grid.shape == (1, 2, 2, 2, 3)
     assert grid[0, 0, 0, 0].tolist() == [1, 2, 3] and grid[0, 1, 0, 0].tolist() == [10, 2, 3]
     assert grid[0, 0, 1, 0].tolist() == [1, 20, 3] and grid[0, 0, 1, 1].tolist() == [1, 20, 30]
@@ -149,9 +149,9 @@ def test_recombine_has_every_choice_once() -> None:
 def test_cross_is_the_sum_over_the_recombinations() -> None:
     grid, first, second = draw(3, 2, 2, 1, 4, 4, seed=11), draw(3, 2, seed=12), draw(3, 2, seed=13)
 
-    def paint(z: Tensor) -> Tensor:
+    def paint(left: Tensor, right: Tensor) -> Tensor:
         """A picture whose left half is the first number and whose right half is the second."""
-        return z.repeat_interleave(2, 1)[:, None, None].expand(-1, 1, 4, -1)
+        return torch.cat([left, right], 1).repeat_interleave(2, 1)[:, None, None].expand(-1, 1, 4, -1)
 
     total = 0.0
     for i in range(2):
@@ -161,7 +161,25 @@ def test_cross_is_the_sum_over_the_recombinations() -> None:
                 ((grid[n, i, j, 0, :, :2] - left[n]) ** 2).sum() + ((grid[n, i, j, 0, :, 2:] - right[n]) ** 2).sum() for n in range(3)
             ]
             total += sum(e.item() for e in errors) / (3 * 16)
-    assert losses.cross(paint, first, second, grid).item() == pytest.approx(total, rel=1e-6)
+    assert losses.cross(paint, first.split(1, 1), second.split(1, 1), grid).item() == pytest.approx(total, rel=1e-6)
+
+
+def test_recombine_takes_codes_of_any_shape() -> None:
+    moving, still = (draw(3, 5, 7, seed=30), draw(3, 5, 7, seed=31)), (draw(3, 4, seed=32), draw(3, 4, seed=33))
+    first, second = losses.recombine((moving[0], still[0]), (moving[1], still[1]))
+    assert first.shape == (3, 2, 2, 5, 7) and second.shape == (3, 2, 2, 4)
+    for i in range(2):
+        for j in range(2):
+            assert torch.equal(first[:, i, j], moving[i]) and torch.equal(second[:, i, j], still[j])
+
+
+def test_agree_is_the_share_of_what_a_code_says_of_other_things() -> None:
+    anchor, negative = draw(50, 4, seed=34), draw(50, 4, seed=35)
+    assert losses.agree(anchor, anchor, negative) == 0
+    assert losses.agree(anchor, negative, negative).item() == pytest.approx(1)
+    assert losses.agree(3 * anchor, 3 * (anchor + 0.1), 3 * negative).item() == pytest.approx(
+        losses.agree(anchor, anchor + 0.1, negative).item(), rel=1e-4
+    )
 
 
 def test_triplet() -> None:

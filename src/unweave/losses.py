@@ -128,24 +128,36 @@ def total_correlation(z: Tensor, mean: Tensor, log_variance: Tensor, samples: in
 # -- of pictures with known factors --------------------------------------------------------------------------------------------
 
 
-def recombine(first: Tensor, second: Tensor) -> Tensor:
-    """All choices of each number from one code or the other: two (N, K) -> (N, 2, ..., 2, K); [n, i, j, k] has number 0 of code i ..."""
-    both, k = torch.stack([first, second], 1), first.shape[1]
-    choice = torch.cartesian_prod(*[torch.arange(2)] * k).view(*[2] * k, k).to(first.device)
-    return both[:, choice, torch.arange(k, device=first.device)]
+def recombine(first: Sequence[Tensor], second: Sequence[Tensor]) -> list[Tensor]:
+    """All choices of each of K codes from one side or the other: code k, twice (N, ...), -> (N, 2, ..., 2, ...) with a 2 for each code.
+
+    Entry [n, i, j, k] of the first is its value i, of the second its value j, of the third its value k.
+    """
+    count, found = len(first), []
+    for k, pair in enumerate(zip(first, second, strict=True)):
+        both = torch.stack(pair, 1)  # (N, 2, ...)
+        own = [1] * k + [2] + [1] * (count - k - 1)
+        found.append(both.reshape(len(both), *own, *both.shape[2:]).expand(-1, *[2] * count, *[-1] * (both.dim() - 2)))
+    return found
 
 
-def cross(draw: Callable[[Tensor], Tensor], first: Tensor, second: Tensor, grid: Tensor) -> Tensor:
+def cross(draw: Callable[..., Tensor], first: Sequence[Tensor], second: Sequence[Tensor], grid: Tensor) -> Tensor:
     """The cross loss: codes of x_11..1 and x_22..2 recombined in all ways must draw the whole grid (Aberman et al. 2019).
 
-    Sum over the recombinations of the mean (x - target)^2. draw: codes (M, K) -> pictures (M, C, S, S). first, second: (N, K), one number
-    for each factor. grid: (N, 2, ..., 2, C, S, S), the true pictures.
+    Sum over the recombinations of the mean (x - target)^2. draw: K codes (M, ...) -> (M, ...). first, second: K codes (N, ...), one a
+    factor. grid: (N, 2, ..., 2, ...), the true pictures or clips.
     """
-    k = first.shape[1]
-    return 2**k * squared(draw(recombine(first, second).flatten(0, k)), grid.flatten(0, k))
+    k = len(first)
+    return 2**k * squared(draw(*[code.flatten(0, k) for code in recombine(first, second)]), grid.flatten(0, k))
 
 
 def triplet(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0) -> Tensor:
     """Mean of max(|anchor - positive| - |anchor - negative| + margin, 0), Euclidean (Aberman et al. 2019). All (N, D)."""
     near, far = (torch.linalg.vector_norm(anchor.float() - other.float(), dim=1) for other in (positive, negative))
     return (near - far + margin).clamp_min(0).mean()
+
+
+def agree(anchor: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+    """Mean |anchor - positive|^2 over mean |anchor - negative|^2: 0 when a code says nothing but its factor. All (N, D)."""
+    near, far = (squared(anchor, other) for other in (positive, negative))
+    return near / far.clamp_min(1e-8)

@@ -25,7 +25,8 @@ Batch = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Need:
-    """What one key of a batch is: `kind` ("image", "attributes", "factors", "factor_grid", "clip" ...) and the shape of one sample.
+    """What one key of a batch is: `kind` ("image", "examples", "label", "attributes", "factors", "factor_grid", "clip_grid" ...) and the
+    shape of one sample.
 
     names: of attributes, which ones are needed, in this order.
     """
@@ -36,10 +37,12 @@ class Need:
 
     @property
     def pictures(self) -> int:
-        """Pictures (or clips) in one sample: 1, or all of a factor grid, or 0 of what is no picture."""
-        if self.kind == "factor_grid":
+        """Pictures (or clips) in one sample: 1, or all of a grid or of a class's examples, or 0 of what is neither."""
+        if self.kind in ("factor_grid", "clip_grid"):
             return math.prod(self.shape[:-3])
-        return int(self.kind in ("image", "clip"))
+        if self.kind == "examples":
+            return self.shape[0]
+        return int(self.kind == "image")
 
 
 def images(size: int, channels: int = 3) -> Need:
@@ -47,9 +50,19 @@ def images(size: int, channels: int = 3) -> Need:
     return Need("image", (channels, size, size))
 
 
+def examples(count: int, size: int, channels: int = 3) -> Need:
+    """`count` pictures of one class, (N, count, channels, size, size). Its number is another key, of the kind "label" and shape ()."""
+    return Need("examples", (count, channels, size, size))
+
+
 def grids(factors: int, size: int, channels: int = 3) -> Need:
     """Two values of each factor recombined in all ways, (N, 2, ..., 2, channels, size, size): the pictures x_ijk of full supervision."""
     return Need("factor_grid", (*[2] * factors, channels, size, size))
+
+
+def clip_grids(frames: int, joints: int = 15) -> Need:
+    """Two motions of two bodies seen from two sides, recombined in all ways: (N, 2, 2, 2, frames, joints, 2), y up."""
+    return Need("clip_grid", (2, 2, 2, frames, joints, 2))
 
 
 @dataclass(frozen=True)
@@ -84,6 +97,18 @@ class Muon:
 
 
 @dataclass(frozen=True)
+class RMSprop:
+    """RMSprop (Tieleman and Hinton, 2012). lr: a number or a schedule of the run's fraction."""
+
+    lr: float | Schedule = 1e-4
+    alpha: float = 0.99
+    weight_decay: float = 0.0
+
+    def build(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+        return torch.optim.RMSprop(parameters, lr=value(self.lr, 0.0), alpha=self.alpha, weight_decay=self.weight_decay)
+
+
+@dataclass(frozen=True)
 class Group:
     """Networks that one optimiser moves together.
 
@@ -93,7 +118,7 @@ class Group:
     """
 
     networks: tuple[str, ...]
-    optimiser: Adam | Muon
+    optimiser: Adam | Muon | RMSprop
     clip: float | None = None
     ema: float | None = None
     buffers: Literal["copy", "average"] = "copy"
@@ -221,16 +246,20 @@ class Method(nn.Module):
     # -- what it knows ---------------------------------------------------------------------------------------------------------
 
     def encode(self, x: Tensor, domain: str | None = None) -> Codes:
-        """(N, C, S, S) in [-1, 1] -> Codes. With a domain, codes that its pictures lack are exact zeros."""
+        """Pictures (N, C, S, S) in [-1, 1], or clips (N, T, J, 2), -> Codes. Codes that pictures of this domain lack are exact zeros."""
         raise TypeError(f"{self.name} has no encoder: sample or project instead")
 
     def decode(self, codes: Codes, onto: Tensor | None = None) -> Output:
         """Codes -> Output. `onto`: the picture a mask paints on."""
         raise TypeError(f"{self.name} has no decoder")
 
+    def seen_from(self, degrees: float) -> Codes:
+        """The code of a camera at this angle, as a batch of one (methods with a `view` code)."""
+        raise TypeError(f"{self.name} knows no cameras")
+
     @property
     def size(self) -> int:
-        """Side of its square pictures, in pixels."""
+        """Side of its square pictures in pixels, or frames of the clips that it is trained on."""
         return self.config.size
 
     @property
@@ -248,10 +277,12 @@ class Method(nn.Module):
     transfer = edits.transfer
     remove = edits.remove
     segment = edits.segment
+    translate = edits.translate
     interpolate = edits.interpolate
     union = edits.union
     intersection = edits.intersection
     sweep = edits.sweep
+    retarget = edits.retarget
     slide = edits.slide
     set = edits.set_attributes
 

@@ -1,6 +1,7 @@
 """The edits, as small functions over encode, arithmetic on codes, decode. They are methods of every model too.
 
-A model offers a verb when its codes allow it. Pictures are (N, C, S, S) in [-1, 1]; a batch of one goes with any N.
+A model offers a verb when its codes allow it. Pictures are (N, C, S, S) in [-1, 1], clips (N, T, J, 2) in heights of a body; a batch of one
+goes with any N.
 """
 
 from __future__ import annotations
@@ -34,11 +35,13 @@ OFFERS: dict[str, Callable[[Method], bool]] = {
     "transfer": lambda m: m.encodes and "separate" in _codes(m) or _two_parts(m),
     "remove": lambda m: m.encodes and "separate" in _codes(m),
     "segment": lambda m: m.encodes and m.masks,
+    "translate": lambda m: m.encodes and {"content", "class_"} <= _codes(m),
     "interpolate": lambda m: m.encodes,
     "slide": lambda m: m.encodes and "attributes" in _codes(m),
     "set": lambda m: m.encodes and "attributes" in _codes(m),
     "union": _two_parts,
     "intersection": _two_parts,
+    "retarget": lambda m: m.encodes and {"motion", "skeleton", "view"} <= _codes(m),
 }
 
 
@@ -57,6 +60,11 @@ def _image(output: Output) -> Tensor:
     if output.image is None:
         raise UserError("This model does not draw pictures.")
     return output.image
+
+
+def made(output: Output) -> Tensor:
+    """What a decoder has made: pictures (N, C, H, W), or clips (N, T, J, 2)."""
+    return output.clip if output.clip is not None else _image(output)
 
 
 @torch.no_grad()
@@ -142,10 +150,21 @@ def segment(model: Method, image: Tensor) -> Tensor:
 
 
 @torch.no_grad()
+def translate(model: Method, image: Tensor, examples: Tensor) -> Tensor:
+    """The pictures in the class of some examples: their `content`, with the mean `class_` code of the examples (Liu et al. 2019, 3.1).
+
+    image: (N, C, S, S). examples: K pictures of one class, (K, C, S, S); more of them know the class better. -> (N, C, S, S).
+    """
+    _require(model, "translate")
+    return _image(model.decode(model.encode(image).only("content") | model.encode(examples).only("class_").mean()))
+
+
+@torch.no_grad()
 def interpolate(model: Method, first: Tensor, second: Tensor, code: str, steps: int = 8, onto: Tensor | None = None) -> Tensor:
     """Walk one code in a straight line from `first`'s to `second`'s, all others as in `onto` (or `first`).
 
-    first, second, onto: one picture each, (1, C, S, S). -> (steps, C, S, S); the ends are exactly the two codes.
+    first, second, onto: one picture each, (1, C, S, S), or one clip, (1, T, J, 2), of one length. -> (steps, ...) of the same; the ends are
+    exactly the two codes.
     """
     _require(model, "interpolate")
     if steps < 2:
@@ -153,7 +172,19 @@ def interpolate(model: Method, first: Tensor, second: Tensor, code: str, steps: 
     start, end = (model.encode(x).only(code) for x in (first, second))
     base = model.encode(first if onto is None else onto)
     line = Codes.stack(*[base | start.mix(end, i / (steps - 1), code) for i in range(steps)])
-    return _image(model.decode(line, onto=onto))
+    return made(model.decode(line, onto=onto))[:, : first.shape[1]]
+
+
+@torch.no_grad()
+def retarget(model: Method, motion: Tensor, skeleton: Tensor, view: Tensor | float) -> Tensor:
+    """The motion of one clip with the body of another, seen as a third is seen, or from an angle in degrees.
+
+    motion, skeleton, view: clips (N or 1, T, J, 2) of any lengths, in heights of a body. -> (N, T of motion, J, 2), from the origin on.
+    """
+    _require(model, "retarget")
+    camera = model.seen_from(view) if isinstance(view, (int, float)) else model.encode(view).only("view")
+    codes = model.encode(motion).only("motion") | model.encode(skeleton).only("skeleton") | camera
+    return made(model.decode(codes))[:, : motion.shape[1]]
 
 
 @torch.no_grad()

@@ -18,6 +18,7 @@ TINY: dict[str, dict[str, Any]] = {
     "difference": {"size": 32, "width": 8, "common": 6, "separate": 6},
     "fader": {"size": 32, "width": 8, "code": 6, "attributes": ("glasses", "colour", "smile"), "classes": (2, 3, 0)},
     "mask": {"size": 32, "width": 8, "separate": 6},
+    "retarget": {"size": 16, "motion": 8},
 }
 # Methods by their default preset, and as METHOD:PRESET the other presets whose losses or networks differ from it.
 CASES = [
@@ -62,6 +63,9 @@ def batch(method: Method, seed: int = 0, count: int = BATCH) -> Batch:
 
 
 def _sample(key: str, kind: str, shape: tuple[int, ...], count: int, generator: torch.Generator) -> Tensor:
+    if kind == "clip_grid":  # joints that wander smoothly
+        steps = torch.randn(count, *shape, generator=generator) / 20
+        return torch.randn(count, *shape[:3], 1, *shape[4:], generator=generator) / 3 + steps.cumsum(4)
     if kind not in ("image", "factor_grid"):
         return torch.rand(count, *shape, generator=generator)
     *grid, channels, height, width = shape

@@ -13,6 +13,7 @@ METHODS: dict[str, str] = {
     "difference": "unweave.methods.difference:Difference",
     "fader": "unweave.methods.fader:Fader",
     "mask": "unweave.methods.mask:Mask",
+    "retarget": "unweave.methods.retarget:Retarget",
 }
 
 

@@ -141,7 +141,8 @@ class Autoencoder(Method):
         others += [tuple(int(j == i) for j in range(k)) for i in range(k)]  # x_211, x_121, x_112
         corners = torch.stack([grid[(slice(None), *at)] for at in (first, second, *others)])
         z = self.encoder(corners.flatten(0, 1)).float().unflatten(0, corners.shape[:2])  # (2 + 2k, N, k)
-        terms.add("cross", losses.cross(self.draw, z[0], z[1], grid), w.cross)
+        numbers = z[0].split(1, dim=1), z[1].split(1, dim=1)  # each a code of its own
+        terms.add("cross", losses.cross(lambda *code: self.draw(torch.cat(code, 1)), *numbers, grid), w.cross)
         terms.add("triplet", sum(self._triplets(z), torch.zeros(()).to(z)), w.triplet)
         return terms
 
