@@ -129,9 +129,7 @@ def intersection(model: Method, a: Path, b: Path, out: Path, fit: str = "crop") 
     return _of_two(lambda squares: verbs.intersection(model, squares), "neither", model, (a, b), out, fit)
 
 
-def _of_two(
-    edit: Callable[[Tensor], Tensor], label: str, model: Method, paths: tuple[Path, Path], out: Path, fit: str
-) -> Done:
+def _of_two(edit: Callable[[Tensor], Tensor], label: str, model: Method, paths: tuple[Path, Path], out: Path, fit: str) -> Done:
     done = Done()
     squares = torch.cat([image(path, model.size, fit) for path in paths]).to(_device(model))
     made = edit(squares)

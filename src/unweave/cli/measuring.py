@@ -66,7 +66,7 @@ def compare(argv: list[str]) -> int:
     """unweave compare MODEL... --data SPEC [--train METHODS --minutes M] [-o DIR]"""
     wish = parse(Compare, argv, "compare")
     if not wish.models and not wish.train:
-        raise UsageError("Name at least one model, or a method to train: unweave compare MODEL... --data SPEC [--train METHODS --minutes M].")
+        raise UsageError("Name at least one model, or methods to train: unweave compare MODEL... --data SPEC [--train METHODS --minutes M].")
     if wish.train and (wish.minutes is None) == (wish.images is None):
         raise UsageError("How long is each method to train? Say --minutes M or --images N, one of them.")
     if wish.pairs < 1:
@@ -77,8 +77,21 @@ def compare(argv: list[str]) -> int:
     from unweave.compare import compare as measure
 
     out = edits.folder(Path(wish.out or "runs/compare"))
-    how = {"size": wish.size, "batch": wish.batch, "seed": wish.seed, "device": wish.device}
-    print(measure(wish.models, data, out, train=wish.train, minutes=wish.minutes, images=images, pairs=wish.pairs, features=wish.features, **how))
+    found = measure(
+        wish.models,
+        data,
+        out,
+        train=wish.train,
+        minutes=wish.minutes,
+        images=images,
+        size=wish.size,
+        batch=wish.batch,
+        seed=wish.seed,
+        pairs=wish.pairs,
+        features=wish.features,
+        device=wish.device,
+    )
+    print(found)
     result(out / "index.html")
     return 0
 

@@ -28,6 +28,7 @@ from unweave.errors import UserError
 from unweave.method import images
 
 VERSION = 1  # of the decoding: raise it whenever a decoded picture changes
+UNEVEN = 10  # times as many pictures in one set as in the other are said to be uneven
 FEW = 100  # below so many names the shares are kept by rank; so few training pictures are called few
 
 
@@ -192,7 +193,49 @@ class TwoFolders(FileSet):
             raise UserError(f"sets a and b are the same folder ({folders.a}); give one with the part and one without.")
         listings = {"a": list_pictures(folders.a), "b": list_pictures(folders.b)}
         super().__init__(folders, f"{folders.a} and {folders.b}", listings, size=size, split=split, n=n)
+        self.notes += _compared(listings["a"], listings["b"], self.lengths if split == "train" else {})
         self.truth = truth_beside(self, listings["a"].root, listings["b"].root)
+
+
+def _compared(a: Listing, b: Listing, learned: dict[str, int]) -> tuple[str, ...]:
+    """Remarks on two sets: files that are in both, and sets of very different size. Raises UserError when most of one set is in the other."""
+    notes = []
+    same, fewer = shared(a, b), min(len(a.names), len(b.names))
+    if 2 * len(same) > fewer:
+        raise UserError(
+            f"{len(same):,} pictures are in both sets ({same[0]} ...): of {fewer:,} in the smaller one, so the sets do not differ in the part; "
+            "keep each picture in one folder."
+        )
+    if same:
+        few = ", ".join(same[:3]) + (", ..." if len(same) > 3 else "")
+        notes.append(f"a and b: {len(same):,} pictures are in both sets ({few}); they teach that the part is not there, so keep each in one")
+    small, large = sorted(learned, key=learned.__getitem__) if learned else ("", "")
+    if learned and learned[large] > UNEVEN * learned[small]:
+        times = round(learned[large] / learned[small])
+        notes.append(f"{small}: its pictures are shown {times} times as often as those of {large}, which has {times} times as many; add some")
+    return tuple(notes)
+
+
+def shared(a: Listing, b: Listing) -> list[str]:
+    """Names in b of the pictures that are in both listings, as files of the same bytes."""
+
+    def by_size(listing: Listing) -> dict[int, list[Path]]:
+        found: dict[int, list[Path]] = {}
+        for path in listing.paths:
+            found.setdefault(_stamp(path)[1], []).append(path)
+        return found
+
+    def digest(path: Path) -> bytes:
+        try:
+            return hashlib.sha256(path.read_bytes()).digest()
+        except OSError:
+            return str(path).encode()  # unreadable, so equal to nothing
+
+    first, second, same = by_size(a), by_size(b), []
+    for size in first.keys() & second.keys() - {0}:  # only files of one length can be equal: most need not be read
+        known = {digest(path) for path in first[size]}
+        same += [path.relative_to(b.root).as_posix() for path in second[size] if digest(path) in known]
+    return sorted(same)
 
 
 def _stamp(path: Path) -> tuple[int, int]:
