@@ -13,7 +13,7 @@ from unweave.cli.parsing import count, option, parse, words
 from unweave.cli.training import Data, source
 
 if TYPE_CHECKING:
-    from unweave.data import Folders, Table
+    from unweave.data import ClassFolders, Folders, Table
 
 
 @dataclass(kw_only=True)
@@ -66,7 +66,7 @@ def compare(argv: list[str]) -> int:
     """unweave compare MODEL... --data SPEC [--train METHODS --minutes M] [-o DIR]"""
     wish = parse(Compare, argv, "compare")
     if not wish.models and not wish.train:
-        raise UsageError("Name at least one model, or methods to train: unweave compare MODEL... --data SPEC [--train METHODS --minutes M].")
+        raise UsageError("Name at least one model, or methods to train: unweave compare MODEL... --data SPEC --train METHODS --minutes M.")
     if wish.train and (wish.minutes is None) == (wish.images is None):
         raise UsageError("How long is each method to train? Say --minutes M or --images N, one of them.")
     if wish.pairs < 1:
@@ -113,9 +113,9 @@ def evaluate(argv: list[str]) -> int:
     return 0
 
 
-def _data(wish: Evaluate) -> str | Folders | Table:
+def _data(wish: Evaluate) -> str | Folders | Table | ClassFolders:
     """The data that was named, or what a run was trained on (of which evaluation takes the test split)."""
-    named = wish.spec or wish.data or wish.data_a or wish.data_b or wish.data_images or wish.data_attributes
+    named = wish.spec or wish.data or wish.data_a or wish.data_b or wish.data_images or wish.data_attributes or wish.data_classes
     if named or not (Path(wish.model) / "config.json").exists():
         return source(wish, wish.spec)
     from unweave import recipe

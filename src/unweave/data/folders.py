@@ -198,21 +198,20 @@ class TwoFolders(FileSet):
 
 
 def _compared(a: Listing, b: Listing, learned: dict[str, int]) -> tuple[str, ...]:
-    """Remarks on two sets: files that are in both, and sets of very different size. Raises UserError when most of one set is in the other."""
-    notes = []
-    same, fewer = shared(a, b), min(len(a.names), len(b.names))
+    """Remarks on two sets: files that are in both, sets of very different size. Raises UserError when most of one is in the other."""
+    notes, same, fewer = [], shared(a, b), min(len(a.names), len(b.names))
     if 2 * len(same) > fewer:
         raise UserError(
-            f"{len(same):,} pictures are in both sets ({same[0]} ...): of {fewer:,} in the smaller one, so the sets do not differ in the part; "
+            f"sets a and b share {len(same):,} pictures of {fewer:,} ({same[0]} ...), so the part is not what tells them apart; "
             "keep each picture in one folder."
         )
     if same:
         few = ", ".join(same[:3]) + (", ..." if len(same) > 3 else "")
-        notes.append(f"a and b: {len(same):,} pictures are in both sets ({few}); they teach that the part is not there, so keep each in one")
+        notes.append(f"a and b share {len(same):,} pictures ({few}), which teach that the part is none; keep each in one folder")
     small, large = sorted(learned, key=learned.__getitem__) if learned else ("", "")
     if learned and learned[large] > UNEVEN * learned[small]:
         times = round(learned[large] / learned[small])
-        notes.append(f"{small}: its pictures are shown {times} times as often as those of {large}, which has {times} times as many; add some")
+        notes.append(f"{small}: each of its pictures is shown {times} times as often as one of {large}, which has so many more; add some")
     return tuple(notes)
 
 
