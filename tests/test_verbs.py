@@ -84,6 +84,26 @@ class Silent(Linear):
         return Output()
 
 
+class Twins(Linear):
+    """Three channels: the face, the part of a, the part of b."""
+
+    name = "twins"
+
+    def __init__(self) -> None:
+        super().__init__()
+        shape = (1, SIZE, SIZE)
+        parts = (Code("separate_a", "spatial", shape, domains=("a",)), Code("separate_b", "spatial", shape, domains=("b",)))
+        self.codes = (Code("common", "spatial", shape), *parts)
+
+    def encode(self, x: Tensor, domain: str | None = None) -> Codes:
+        codes = Codes(common=x[:, :1], separate_a=x[:, 1:2], separate_b=x[:, 2:])
+        return codes if domain is None else codes.zero("separate_b" if domain == "a" else "separate_a")
+
+    def decode(self, codes: Codes, onto: Tensor | None = None) -> Output:
+        wide = codes.broadcast()
+        return Output(image=torch.cat([wide["common"], wide["separate_a"], wide["separate_b"]], 1))
+
+
 def pictures(n: int, seed: int) -> Tensor:
     """Values in [0, 1], so that the second channel can be a mask."""
     return torch.rand(n, 2, SIZE, SIZE, generator=torch.Generator().manual_seed(seed))
@@ -175,9 +195,56 @@ def test_what_is_offered_follows_from_the_codes() -> None:
     assert Linear().verbs == ("transfer", "remove", "interpolate")
     assert Painter().verbs == ("transfer", "remove", "segment", "interpolate")
     assert Sliders().verbs == ("interpolate", "slide", "set")
-    assert {*Painter().verbs, *Sliders().verbs} == {*verbs.VERBS}
+    assert Twins().verbs == ("transfer", "interpolate", "union", "intersection")
+    assert {*Painter().verbs, *Sliders().verbs, *Twins().verbs} == {*verbs.VERBS}
     assert Blind().verbs == ("interpolate",)
     assert Generator().verbs == ()
+
+
+def faces(n: int, seed: int) -> Tensor:
+    return torch.rand(n, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(seed))
+
+
+def channels(face: Tensor, part_a: Tensor | float, part_b: Tensor | float) -> Tensor:
+    """One picture of these channels."""
+    face = face[:, :1]
+    shown = [p if isinstance(p, Tensor) else torch.full_like(face, p) for p in (part_a, part_b)]
+    return torch.cat([face, *[p.expand_as(face) for p in shown]], 1)
+
+
+def test_transfer_both_ways_takes_the_place_of_the_own_part() -> None:
+    model, a, b = Twins(), faces(3, 0), faces(3, 1)
+    assert torch.equal(model.transfer(a, onto=b, direction="a2b"), channels(b, a[:, 1:2], 0.0))
+    assert torch.equal(model.transfer(b, onto=a, direction="b2a"), channels(a, 0.0, b[:, 2:]))
+    assert torch.equal(model.transfer(b[:1], onto=a, amount=0.5, direction="b2a"), channels(a, 0.0, b[:1, 2:] / 2))
+
+
+def test_a_direction_that_is_missing_or_wrong_is_named() -> None:
+    a, b = faces(1, 0), faces(1, 1)
+    with pytest.raises(UserError, match="a2b.*b2a"):
+        Twins().transfer(b, onto=a)
+    with pytest.raises(UserError, match='no direction "b2b"'):
+        Twins().transfer(b, onto=a, direction="b2b")
+    with pytest.raises(UserError, match="only direction is b2a"):
+        Linear().transfer(B, onto=A, direction="a2b")
+    assert torch.equal(Linear().transfer(B, onto=A, direction="b2a"), Linear().transfer(B, onto=A))
+
+
+def test_union_shows_both_parts_and_intersection_none() -> None:
+    model, a, b = Twins(), faces(3, 0), faces(1, 1)
+    assert torch.equal(model.union(a, b), channels(a, a[:, 1:2], b[:, 2:]))
+    assert torch.equal(model.union(a, b, onto=b), channels(b.expand_as(a), a[:, 1:2], b[:, 2:]))
+    assert torch.equal(model.intersection(a), channels(a, 0.0, 0.0))
+
+
+@pytest.mark.parametrize("code", ["separate_a", "separate_b"])
+def test_interpolate_in_either_slot(code: str) -> None:
+    first, second, base = faces(1, 0), faces(1, 1), faces(1, 2)
+    walk = Twins().interpolate(first, second, code, steps=3, onto=base)
+    channel = 1 if code == "separate_a" else 2
+    expected = base.expand_as(walk).clone()
+    expected[:, channel] = torch.stack([first[0, channel], (first[0, channel] + second[0, channel]) / 2, second[0, channel]])
+    torch.testing.assert_close(walk, expected)
 
 
 def test_a_verb_that_is_not_offered_says_what_is() -> None:
