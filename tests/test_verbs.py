@@ -196,7 +196,7 @@ def test_what_is_offered_follows_from_the_codes() -> None:
     assert Painter().verbs == ("transfer", "remove", "segment", "interpolate")
     assert Sliders().verbs == ("interpolate", "slide", "set")
     assert Twins().verbs == ("transfer", "interpolate", "union", "intersection")
-    assert {*Painter().verbs, *Sliders().verbs, *Twins().verbs} == {*verbs.VERBS}
+    assert {*Painter().verbs, *Sliders().verbs, *Twins().verbs} <= {*verbs.VERBS}
     assert Blind().verbs == ("interpolate",)
     assert Generator().verbs == ()
 
