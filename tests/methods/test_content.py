@@ -1,0 +1,107 @@
+"""Content: its own losses and choices; what every method must do is in contract/."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from contract import tiny
+from unweave.errors import UserError
+from unweave.method import Progress
+from unweave.methods.content import PRESETS, Content, ContentConfig
+from unweave.nn import two_sets
+
+
+def progress(fraction: float = 1.0) -> Progress:
+    return Progress(0, 0, fraction, torch.Generator().manual_seed(0))
+
+
+def convolutions(network: nn.Module) -> list[tuple[int, int]]:
+    """(inputs, outputs) of each."""
+    kinds = (nn.Conv2d, nn.ConvTranspose2d)
+    return [(m.in_channels, m.out_channels) for m in network.modules() if isinstance(m, kinds)]
+
+
+def test_the_published_networks() -> None:
+    """At 128 px: E_c 3-32-64-128-256-487-487, E_s 3-32-64-128-128-128-25, decoder 512-512-256-128-64-32-3, InstanceNorm without affine."""
+    with torch.device("meta"):
+        model = Content(PRESETS["paper"])
+    widths = (3, 32, 64, 128, 256, 487, 487)
+    assert convolutions(model.common) == list(zip(widths, widths[1:]))
+    widths = (3, 32, 64, 128, 128, 128, 25)
+    assert convolutions(model.separate) == list(zip(widths, widths[1:]))
+    widths = (512, 512, 256, 128, 64, 32, 3)
+    assert convolutions(model.decoder) == list(zip(widths, widths[1:]))
+    norms = [m for m in model.modules() if isinstance(m, nn.InstanceNorm2d)]
+    assert len(norms) == 5 + 5 + 5 and not any(m.affine for m in norms)
+    assert any(isinstance(m, nn.ReLU) for m in model.decoder.modules())
+    assert [code.shape for code in model.codes] == [(487, 2, 2), (25, 2, 2)]
+
+
+@pytest.mark.parametrize("size", two_sets.SIZES)
+def test_the_published_networks_have_a_code_that_varies_at_any_size(size: int) -> None:
+    torch.manual_seed(0)
+    model = Content(replace(PRESETS["paper"], size=size)).eval()
+    x = torch.rand(2, 3, size, size) * 2 - 1
+    with torch.no_grad():
+        codes = model.encode(x)
+        assert model.decode(codes).image.shape == x.shape
+    assert codes["common"].shape[2:] == (2, 2) and (codes["common"][0] - codes["common"][1]).abs().max() > 0.1
+
+
+def test_sizes_of_the_published_networks() -> None:
+    with pytest.raises(UserError, match="32, 64, 128 or 256"):
+        ContentConfig(size=96, published=True)
+    with pytest.raises(UserError, match="latent"):
+        ContentConfig(adversary="pixels")  # type: ignore[arg-type]
+
+
+def entropy(logits: Tensor, label: float) -> Tensor:
+    return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, label))
+
+
+def test_the_papers_loss() -> None:
+    """|D(E_c(a), 0) - a|^2 + |D(E_c(b), E_s(b)) - b|^2 + .001 * (both codes towards the label of a)."""
+    model = tiny.build("content:paper").eval()
+    batch = tiny.batch(model)
+    a, b = batch["a"], batch["b"]
+    terms = model.transfer_loss(batch, progress())
+    common_a, common_b, part = model.common(a), model.common(b), model.separate(b)
+    drawn_a = model.decoder(torch.cat([common_a, torch.zeros_like(part)], 1)).tanh()
+    drawn_b = model.decoder(torch.cat([common_b, part], 1)).tanh()
+    confusion = (entropy(model.critic(common_a), 0) + entropy(model.critic(common_b), 0)) / 2
+    expected = (drawn_a - a).square().mean() + (drawn_b - b).square().mean() + 0.001 * confusion
+    torch.testing.assert_close(terms.total, expected)
+    assert list(terms.values) == ["reconstruct_a", "reconstruct_b", "confusion"]
+    apart = (entropy(model.critic(common_a), 0) + entropy(model.critic(common_b), 1)) / 2
+    torch.testing.assert_close(model.critic_loss(batch, progress()).total, apart)
+
+
+def test_a_critic_of_pictures_sees_both_sets_drawn_without_the_part() -> None:
+    model = tiny.build("content:image").eval()
+    batch = tiny.batch(model)
+    model.transfer_loss(batch, progress())
+    both = torch.cat([batch["a"], batch["b"]])
+    with torch.no_grad():
+        codes = model.encode(both)
+        torch.testing.assert_close(batch["seen"], model.decode(codes.zero("separate")).image)
+    assert not batch["seen"].requires_grad
+
+
+def test_undo_asks_for_the_picture_of_a() -> None:
+    """The transfer is read as given data: undo moves what reads and draws it, not the part's encoder."""
+    model = tiny.build("content")
+    terms = model.transfer_loss(tiny.batch(model), progress())
+    terms.values["undo"].backward()
+    assert all(p.grad is None or not p.grad.any() for p in model.separate.parameters())
+    assert any(p.grad is not None and p.grad.any() for p in model.common.parameters())
+
+
+def test_confusion_gains_weight() -> None:
+    model = tiny.build("content")
+    weights = [model.transfer_loss(tiny.batch(model), progress(f)).weights["confusion"] for f in (0.0, model.config.ramp / 2, 1.0)]
+    assert weights == pytest.approx([0.0, model.config.confusion / 2, model.config.confusion])

@@ -1,0 +1,94 @@
+"""Difference: its own losses and choices; what every method must do is in contract/."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from contract import tiny
+from unweave.errors import UserError
+from unweave.method import Progress
+from unweave.methods.difference import PRESETS, Difference, DifferenceConfig
+
+
+def progress(fraction: float = 1.0) -> Progress:
+    return Progress(0, 0, fraction, torch.Generator().manual_seed(0))
+
+
+def test_the_published_networks() -> None:
+    """At 128 px the codes share 512 channels: 462 | 25 | 25."""
+    with torch.device("meta"):
+        model = Difference(PRESETS["paper"])
+    assert [code.shape for code in model.codes] == [(462, 2, 2), (25, 2, 2), (25, 2, 2)]
+    assert [m.out_channels for m in model.common.modules() if isinstance(m, nn.Conv2d)] == [32, 64, 128, 256, 462, 462]
+    assert model.decoder.body[0][0].in_channels == 512
+    with pytest.raises(UserError, match="32, 64, 128 or 256"):
+        DifferenceConfig(size=48, published=True)
+
+
+@pytest.mark.parametrize("case", ["difference", "difference:paper"])
+def test_the_zero_loss_can_be_reached(case: str) -> None:
+    """No norm stands at the end of the separate encoders: one step along the gradient of the zero loss alone makes them smaller at once."""
+    model = tiny.build(case)
+    x = tiny.batch(model)["a"]
+    last = [m for m in model.separate_b.modules() if isinstance(m, (nn.Conv2d, nn.Linear))][-1]
+    before = model.separate_b(x).abs().mean()
+    with torch.no_grad():
+        last.weight.mul_(0.01)
+        assert last.bias is not None
+        last.bias.mul_(0.01)
+        torch.testing.assert_close(model.separate_b(x).abs().mean(), before * 0.01)
+
+
+def entropy(logits: Tensor, label: float) -> Tensor:
+    return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, label))
+
+
+def test_the_papers_loss() -> None:
+    """L1 reconstructions with zeros in the foreign slot, both zero losses, .001 * (both codes towards the label of b)."""
+    model = tiny.build("difference:paper").eval()
+    batch = tiny.batch(model)
+    a, b = batch["a"], batch["b"]
+    terms = model.difference_loss(batch, progress())
+    common_a, common_b = model.common(a), model.common(b)
+    part_a, part_b = model.separate_a(a), model.separate_b(b)
+    none = torch.zeros_like(part_a)
+    drawn_a = model.decoder(torch.cat([common_a, part_a, none], 1)).tanh()
+    drawn_b = model.decoder(torch.cat([common_b, none, part_b], 1)).tanh()
+    expected = (drawn_a - a).abs().mean() + (drawn_b - b).abs().mean()
+    expected = expected + model.separate_a(b).abs().mean() + model.separate_b(a).abs().mean()
+    expected = expected + 0.001 * (entropy(model.critic(common_a), 1) + entropy(model.critic(common_b), 1)) / 2
+    torch.testing.assert_close(terms.total, expected)
+    assert list(terms.values) == ["reconstruct_a", "reconstruct_b", "zero_a", "zero_b", "confusion"]
+
+
+def test_the_zero_loss_of_the_default_knows_no_scale() -> None:
+    """To say everything ten times as softly changes nothing (above a floor)."""
+    model = tiny.build("difference").eval()
+    with torch.no_grad():
+        for part in (model.separate_a, model.separate_b):
+            part.head.weight.mul_(100)
+            part.head.bias.mul_(100)
+        loud = model.difference_loss(tiny.batch(model), progress()).values
+        for part in (model.separate_a, model.separate_b):
+            part.head.weight.mul_(0.1)
+            part.head.bias.mul_(0.1)
+        soft = model.difference_loss(tiny.batch(model), progress()).values
+    for name in ("zero_a", "zero_b"):
+        torch.testing.assert_close(loud[name], soft[name])
+
+
+def test_edits_are_sums_of_the_three_codes() -> None:
+    model = tiny.build("difference").eval()
+    batch = tiny.batch(model)
+    a, b = batch["a"], batch["b"]
+    with torch.no_grad():
+        common_a, common_b, part_a, part_b = model.common(a), model.common(b), model.separate_a(a), model.separate_b(b)
+        none = torch.zeros_like(part_a)
+        torch.testing.assert_close(model.union(a, b), model.draw(common_a, part_a, part_b))
+        torch.testing.assert_close(model.union(a, b, onto=b), model.draw(common_b, part_a, part_b))
+        torch.testing.assert_close(model.intersection(b), model.draw(common_b, none, none))
+        torch.testing.assert_close(model.transfer(a, onto=b, direction="a2b"), model.draw(common_b, part_a, none))
+        torch.testing.assert_close(model.transfer(b, onto=a, direction="b2a"), model.draw(common_a, none, part_b))
