@@ -2,7 +2,7 @@
 
     import unweave as uw
 
-    model = uw.load("runs/mine")
+    model = uw.load("mask-glasses")
     him, her = uw.image("him.png"), uw.image("her.png")
     uw.save(model.transfer(her, onto=him), "both.png")
 
@@ -26,6 +26,8 @@ PUBLIC = {
     "data": "unweave.data:load",
     "Folders": "unweave.data:Folders",
     "Table": "unweave.data:Table",
+    "ClassFolders": "unweave.data:ClassFolders",
+    "Motions": "unweave.data:Motions",
     "train": "unweave.recipe:train",
     "resume": "unweave.recipe:resume",
     "evaluate": "unweave.evaluate:evaluate",
@@ -40,7 +42,9 @@ __all__ = ["__version__", *PUBLIC]  # noqa: PLE0604
 if TYPE_CHECKING:
     from unweave.codes import Codes as Codes
     from unweave.compare import compare as compare
+    from unweave.data import ClassFolders as ClassFolders
     from unweave.data import Folders as Folders
+    from unweave.data import Motions as Motions
     from unweave.data import Table as Table
     from unweave.data import load as data  # noqa: F401
     from unweave.edits import image as image

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from unweave.attributes import Attribute, detect
 from unweave.codes import Codes
-from unweave.data import Folders, Table, load
+from unweave.data import ClassFolders, Folders, Motions, Table, load
 from unweave.data.feed import match, to_float, to_uint8
 from unweave.data.labelled import IN_B, labelled
 from unweave.errors import UserError
@@ -83,7 +83,7 @@ def _model(model: Any) -> Any:
 
 
 def _data(data: Any, model: Any) -> Any:
-    if isinstance(data, (str, Folders, Table)):
+    if isinstance(data, (str, Folders, Table, ClassFolders, Motions)):
         split = None if isinstance(data, str) and "@" in data else "test"
         return load(data, size=getattr(model, "size", 64), split=split)
     return data

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from unweave import runs
-from unweave.data import Folders, Table
+from unweave.data import ClassFolders, Folders, Motions, Source, Table
 from unweave.data import load as open_data
 from unweave.data.dataset import Dataset
 from unweave.data.feed import Feed, match, to_float
@@ -35,11 +35,12 @@ from unweave.train import Settings
 from unweave.train import train as run_phases
 
 VALIDATION = 256  # held-out pictures of each set that choose the best snapshot
+PATHS = ("a", "b", "images", "attributes", "classes", "motion")  # fields of a source of data that name a place
 SHOWN = 6  # held-out pictures of each set on a sheet
 
 logger = logging.getLogger("unweave")
 
-Data = str | Folders | Table
+Data = Source
 
 
 # -- a method and its data, from names and back --------------------------------------------------------------------------------
@@ -64,13 +65,16 @@ def describe(data: Data) -> dict[str, Any]:
     if isinstance(data, str):
         return {"spec": data.partition("@")[0]}
     values = dataclasses.asdict(data)
-    values |= {name: str(Path(values[name]).absolute()) for name in ("a", "b", "images", "attributes") if name in values}
-    return {"spec": " + ".join(Path(values[name]).name for name in ("a", "b", "images") if name in values), type(data).__name__: values}
+    values |= {name: str(Path(values[name]).absolute()) for name in PATHS if name in values}
+    return {
+        "spec": " + ".join(Path(values[name]).name for name in PATHS if name in values and name != "attributes"),
+        type(data).__name__: values,
+    }
 
 
 def described(values: Mapping[str, Any]) -> Data:
     """The inverse of `describe`."""
-    for kind in (Folders, Table):
+    for kind in (Folders, Table, ClassFolders, Motions):
         if kind.__name__ in values:
             return kind(**values[kind.__name__])
     return str(values["spec"])

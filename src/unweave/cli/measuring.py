@@ -13,7 +13,7 @@ from unweave.cli.parsing import count, option, parse, words
 from unweave.cli.training import Data, source
 
 if TYPE_CHECKING:
-    from unweave.data import ClassFolders, Folders, Table
+    from unweave.data import Source
 
 
 @dataclass(kw_only=True)
@@ -113,10 +113,10 @@ def evaluate(argv: list[str]) -> int:
     return 0
 
 
-def _data(wish: Evaluate) -> str | Folders | Table | ClassFolders:
+def _data(wish: Evaluate) -> Source:
     """The data that was named, or what a run was trained on (of which evaluation takes the test split)."""
-    named = wish.spec or wish.data or wish.data_a or wish.data_b or wish.data_images or wish.data_attributes or wish.data_classes
-    if named or not (Path(wish.model) / "config.json").exists():
+    named = (wish.spec, wish.data, wish.data_a, wish.data_b, wish.data_images, wish.data_attributes, wish.data_classes, wish.data_motion)
+    if any(named) or not (Path(wish.model) / "config.json").exists():
         return source(wish, wish.spec)
     from unweave import recipe
     from unweave.runs import Run

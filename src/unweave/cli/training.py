@@ -17,7 +17,7 @@ from unweave.cli.parsing import Flag, count, option, parse, words
 from unweave.errors import did_you_mean
 
 if TYPE_CHECKING:
-    from unweave.data import Folders, Table
+    from unweave.data import Source
     from unweave.data.dataset import Dataset
     from unweave.method import Method
     from unweave.runs import Run
@@ -37,6 +37,10 @@ class Data:
     """Folder of pictures, with --data.attributes."""
     data_attributes: Annotated[str | None, option("TABLE", name="data.attributes")] = None
     """Table of their attributes: CSV with a header, or CelebA's list_attr."""
+    data_classes: Annotated[str | None, option("DIR", name="data.classes")] = None
+    """Folder of classes: a folder of pictures each, or font files (TTF, OTF, WOFF, WOFF2)."""
+    data_motion: Annotated[str | None, option("DIR", name="data.motion")] = None
+    """Folder of motions in space (.bvh, or .amc with .asf), for methods that read clips."""
     data_part: Annotated[str | None, option("COLUMN", name="data.part")] = None
     """Column of the table that tells the two sets apart."""
     data_above: Annotated[float | None, option("X", name="data.above")] = None
@@ -122,9 +126,9 @@ def resume(argv: list[str]) -> int:
     return _ended(recipe.resume(run, images))
 
 
-def source(wish: Data, spec: str | None = None) -> str | Folders | Table:
+def source(wish: Data, spec: str | None = None) -> Source:
     """What the options name: a spec, two folders or a table. Raises UsageError unless it is exactly one of them."""
-    from unweave.data import NAMES, Folders, Table
+    from unweave.data import NAMES, ClassFolders, Folders, Motions, Table
 
     given = [
         name
@@ -132,16 +136,22 @@ def source(wish: Data, spec: str | None = None) -> str | Folders | Table:
             "a spec": spec or wish.data,
             "--data.a and --data.b": wish.data_a or wish.data_b,
             "--data.images and --data.attributes": wish.data_images or wish.data_attributes,
+            "--data.classes": wish.data_classes,
+            "--data.motion": wish.data_motion,
         }.items()
         if value
     ]
     if not given or (spec and wish.data):
         raise UsageError(
             f"Name the data once: a built-in set ({', '.join(NAMES)}; such as faces:glasses), "
-            "or --data.a DIR --data.b DIR, or --data.images DIR --data.attributes TABLE."
+            "or --data.a DIR --data.b DIR, or --data.images DIR --data.attributes TABLE, or --data.classes DIR, or --data.motion DIR."
         )
     if len(given) > 1:
         raise UsageError(f"{' and '.join(given)} are two ways to name the data: keep one.")
+    if wish.data_classes:
+        return ClassFolders(wish.data_classes, wish.data_fit)
+    if wish.data_motion:
+        return Motions(wish.data_motion, wish.data_group)
     how: dict[str, Any] = {"group": wish.data_group, "fit": wish.data_fit, "flip": wish.data_flip}
     if wish.data_a or wish.data_b:
         if not (wish.data_a and wish.data_b):

@@ -3,6 +3,8 @@
     load("faces:glasses")                          built in; NAMES lists them
     load(Folders("without/", "with/"))             two folders of pictures
     load(Table("images/", "attributes.csv"))       a folder of pictures and a table of their attributes
+    load(ClassFolders("classes/"))                 a folder of classes: a folder of pictures each, or font files
+    load(Motions("mocap/"))                        a folder of BVH and AMC files
 
 A loaded set is a `dataset.Dataset`. This module does not import torch until a set is loaded.
 """
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 SPLITS = ("train", "val", "test")
 NAMES = {  # the built-in sets: what may follow the colon, and what they show
     "faces": ("glasses | beard | smile, one or two of them", "cartoon faces: two sets that differ in a part, or all attributes in a table"),
+    "motion": ("nothing", "clips of fifteen joints: every motion on every body seen from every side"),
+    "glyphs": ("nothing", "464 typefaces of 36 characters each: classes for few-shot translation"),
     "rectangles": ("position, rotation, levels", "a rectangle of known height, width and colour (and place, and angle)"),
 }
 
@@ -52,8 +56,31 @@ class Table:
     flip: bool = False
 
 
-def load(source: "str | Folders | Table", size: int = 64, split: str | None = None, seed: int = 0, n: int | None = None) -> "Dataset":
-    """Open a set of data. `source`: a name as in `faces:glasses@test`, or Folders, or a Table.
+@dataclass(frozen=True)
+class ClassFolders:
+    """A folder of classes: each of its folders that holds pictures is one. Or a folder of font files, each of which is one.
+
+    About 80 / 10 / 10 % of the classes are train, val and test."""
+
+    classes: str
+    fit: str = "crop"
+
+
+@dataclass(frozen=True)
+class Motions:
+    """A folder of motions in space, BVH and AMC files: put on random bodies, seen from all sides, beside the procedural motions.
+
+    Split by a hash of their names, or of what `group` matches in them, so that what is done in one is not learned from another."""
+
+    motion: str
+    group: str | None = None
+
+
+Source = str | Folders | Table | ClassFolders | Motions
+
+
+def load(source: Source, size: int = 64, split: str | None = None, seed: int = 0, n: int | None = None) -> "Dataset":
+    """Open a set of data. `source`: a name as in `faces:glasses@test`, or Folders, a Table, ClassFolders, Motions.
 
     `split`: train, val or test; when it is None, what follows an @ in the name counts, and train when there is neither.
     `seed` and `n` (pictures of each set) are for built-in sets; of folders and tables `n` takes the first n pictures.
@@ -79,10 +106,32 @@ def load(source: "str | Folders | Table", size: int = 64, split: str | None = No
         from unweave.data.tables import load_table
 
         return load_table(source, size=size, split=split, n=n)
+    if isinstance(source, ClassFolders):
+        from unweave.data.fonts import Fonts, fonts_in
+
+        if fonts_in(source.classes):
+            return Fonts(source, size=size, split=split, n=n)
+        from unweave.data.class_folders import PictureClasses
+
+        return PictureClasses(source, size=size, split=split, n=n)
+    if isinstance(source, Motions):
+        from unweave.data.clips import MotionFiles
+
+        return MotionFiles(source, size=size, split=split, seed=seed, n=n)
+    if name == "glyphs":
+        from unweave.data.glyphs import Glyphs
+
+        if parts:
+            raise UserError(f'glyphs have no part "{parts[0]}": write glyphs.')
+        return Glyphs(size=size, split=split, n=n)
     if name == "faces":
         from unweave.data.faces import Faces
 
         return Faces(parts, size=size, split=split, seed=seed, n=n)
+    if name == "motion":
+        from unweave.data.motion import Procedural
+
+        return Procedural(parts, size=size, split=split, seed=seed, n=n)
     from unweave.data.rectangles import Rectangles
 
     return Rectangles(parts, size=size, split=split, seed=seed, n=n)

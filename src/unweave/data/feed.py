@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import torch
 from torch import Tensor
 
+from unweave.data.classes import KINDS, few_shot
 from unweave.data.dataset import Dataset
 from unweave.data.grids import gridded
 from unweave.data.labelled import labelled
@@ -25,13 +26,16 @@ def to_uint8(pictures: Tensor) -> Tensor:
 
 
 def match(needs: Mapping[str, Need], dataset: Dataset) -> Dataset:
-    """The set as the method reads it: where it needs attributes by name, with these; where it needs a grid of factors, with one.
+    """The set as the method reads it: where it needs attributes by name, with these; where it needs a grid of factors, with one;
+    where it needs examples of a class, with so many.
 
     Raises UserError, naming both sides and what would fit, unless the set offers all that the method needs."""
     if names := next((need.names for need in needs.values() if need.names), ()):
         dataset = labelled(dataset, names)
     if any(need.kind == "factor_grid" for need in needs.values()):
         dataset = gridded(dataset)
+    if several := next((need for need in needs.values() if need.kind == "examples"), None):
+        dataset = few_shot(dataset, several)
     offers = dataset.offers
     missing = {name: need for name, need in needs.items() if name not in offers or not _fits(need, offers[name])}
     if not missing:
@@ -47,7 +51,7 @@ class Feed:
     `position` counts the steps; process `rank` of `world` reads its own share. With an accelerator the batch of position + 1 is read by a
     thread meanwhile. On the CPU it is not: a second thread that touches tensors starts a second team of workers, and two teams on the same
     cores slow the whole step far more than the reading costs (0.3 % of it).
-    Pictures are float32 in -1..1, all else float32 as the set has it. `batch`: pictures of each stream."""
+    Pictures (uint8) become float32 in -1..1, all else is float32 as the set has it. `batch`: pictures of each stream."""
 
     def __init__(self, dataset: Dataset, batch: int, seed: int = 0, rank: int = 0, world: int = 1, device: torch.device | str = "cpu"):
         if batch < 1:
@@ -83,6 +87,10 @@ def _listed(needs: Mapping[str, Need]) -> str:
     def one(name: str, need: Need) -> str:
         if need.kind == "factor_grid":
             return f"{name} (of {len(need.shape) - 3} factors, {need.shape[-1]} px)"
+        if need.kind == "clip_grid":
+            return f"{name} (clips of {need.shape[-3]} frames)"
+        if need.kind in KINDS:
+            return f"{name} ({need.shape[0]} pictures of a class, {need.shape[-1]} px)" if need.shape else f"{name} (a class)"
         return f"{name} ({need.shape[-1]} px)" if need.kind == "image" else f"{name} ({' x '.join(map(str, need.shape))})"
 
     return ", ".join(one(name, need) for name, need in needs.items())
@@ -91,8 +99,12 @@ def _listed(needs: Mapping[str, Need]) -> str:
 def _what_fits(needs: Mapping[str, Need]) -> str:
     if {"a", "b"} <= set(needs):
         return "two sets would fit, as faces:glasses or --data.a DIR --data.b DIR"
+    if any(need.kind in KINDS for need in needs.values()):
+        return "a set of classes would fit, as glyphs or --data.classes DIR"
     if "attributes" in needs:
         return f"a set with {needs['attributes'].shape[0]} attributes would fit, as faces or --data.images DIR --data.attributes TABLE"
+    if "degrees" in needs:
+        return "a set of motions would fit, as motion or --data.motion DIR"
     if "grid" in needs:
         factors = len(needs["grid"].shape) - 3
         return f"a set of {factors} factors that can be recombined would fit, as rectangles (3) or rectangles:position (--factors 5)"
