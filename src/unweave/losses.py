@@ -92,6 +92,30 @@ def read_off(logits: Tensor, numbers: Tensor, widths: Sequence[int]) -> Tensor:
     return torch.stack([(F.cross_entropy if n.shape[1] > 1 else F.binary_cross_entropy_with_logits)(x, n) for x, n in parts]).sum()
 
 
+def hinge_real(logits: Tensor) -> Tensor:
+    """The critic's side, of real pictures: mean max(0, 1 - D(x)) (Lim and Ye 2017; Liu et al. 2019, eq. 4)."""
+    return F.relu(1 - logits.float()).mean()
+
+
+def hinge_fake(logits: Tensor) -> Tensor:
+    """The critic's side, of made pictures: mean max(0, 1 + D(x))."""
+    return F.relu(1 + logits.float()).mean()
+
+
+def hinge_adversary(logits: Tensor) -> Tensor:
+    """The maker's side: mean -D(x)."""
+    return -logits.float().mean()
+
+
+def real_gradient(logits: Tensor, real: Tensor) -> Tensor:
+    """Mean over the pictures of |grad D(x)|^2, D(x) a picture's mean logit (Mescheder et al. 2018, R1 without its half).
+
+    logits: (N, ...), computed from `real` (N, C, H, W), which requires a gradient.
+    """
+    own = logits.float().flatten(1).mean(1).sum()  # a sum: each picture's gradient is its own, whatever the batch
+    return torch.autograd.grad(own, real, create_graph=True)[0].float().square().flatten(1).sum(1).mean()
+
+
 # -- of distributions of codes -------------------------------------------------------------------------------------------------
 
 

@@ -166,6 +166,7 @@ def test_every_offered_verb_runs(name: str) -> None:
         "transfer": lambda: model.transfer(y[:1], onto=x, direction="b2a"),
         "remove": lambda: model.remove(x),
         "segment": lambda: model.segment(x),
+        "translate": lambda: model.translate(x, y),
         "interpolate": lambda: model.interpolate(x[:1], y[:1], code=model.codes[0].name, steps=len(x)),
         "slide": lambda: model.slide(x[:1], model.attributes[0].name, [i / 2 for i in range(len(x))]),
         "set": lambda: model.set(x, {attribute.name: 1 for attribute in model.attributes}),

@@ -17,6 +17,7 @@ TINY: dict[str, dict[str, Any]] = {
     "content": {"size": 32, "width": 8, "common": 6, "separate": 6},
     "difference": {"size": 32, "width": 8, "common": 6, "separate": 6},
     "fader": {"size": 32, "width": 8, "code": 6, "attributes": ("glasses", "colour", "smile"), "classes": (2, 3, 0)},
+    "funit": {"size": 32, "width": 8, "code": 6, "seen": 3, "shots": 2},
     "mask": {"size": 32, "width": 8, "separate": 6},
     "retarget": {"size": 16, "motion": 8},
 }
@@ -30,6 +31,7 @@ CASES = [
     "content:image",
     "difference:paper",
     "fader:paper",
+    "funit:paper",
 ]
 BATCH = 4
 
@@ -66,7 +68,9 @@ def _sample(key: str, kind: str, shape: tuple[int, ...], count: int, generator: 
     if kind == "clip_grid":  # joints that wander smoothly
         steps = torch.randn(count, *shape, generator=generator) / 20
         return torch.randn(count, *shape[:3], 1, *shape[4:], generator=generator) / 3 + steps.cumsum(4)
-    if kind not in ("image", "factor_grid"):
+    if kind == "label":
+        return torch.randint(0, 2, (count, *shape), generator=generator).float()
+    if kind not in ("image", "factor_grid", "examples"):
         return torch.rand(count, *shape, generator=generator)
     *grid, channels, height, width = shape
     coarse = torch.rand(count * math.prod(grid), channels, 4, 4, generator=generator) * 2 - 1

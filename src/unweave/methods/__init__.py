@@ -12,6 +12,7 @@ METHODS: dict[str, str] = {
     "content": "unweave.methods.content:Content",
     "difference": "unweave.methods.difference:Difference",
     "fader": "unweave.methods.fader:Fader",
+    "funit": "unweave.methods.funit:Funit",
     "mask": "unweave.methods.mask:Mask",
     "retarget": "unweave.methods.retarget:Retarget",
 }

@@ -1,0 +1,141 @@
+"""Typefaces from font files: TTF, OTF, WOFF, WOFF2, drawn by the rule of the built-in glyphs and kept in the cache.
+
+Each of A to Z and 0 to 9 by itself: the longest side 50 of 64 pixels, in the middle, black on white. Fonts that cannot be read, or that
+lack one of the characters, are skipped and listed. Fonts of one family (by the name in the file) stay in one split.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from unweave.data import ClassFolders, cache
+from unweave.data.classes import Classed, split_classes
+from unweave.data.glyphs import CHARACTERS
+from unweave.errors import UserError
+
+ENDINGS = (".ttf", ".otf", ".woff", ".woff2")
+VERSION = 1  # of the drawing: raise it whenever a picture changes
+LARGE = 200  # pixels an em, from which glyphs are shrunk
+LONGEST = 50 / 64  # of the picture's side: a glyph's longest side
+ABSENT = "\U000ffffe"  # no font has it: what is drawn for it is drawn for every character that is missing
+
+
+def fonts_in(folder: str | Path) -> list[Path]:
+    """All font files below a folder, sorted; hidden ones left out."""
+    root = Path(folder).expanduser()
+    return sorted(path for path in root.rglob("*") if path.suffix.lower() in ENDINGS and path.is_file() and not path.name.startswith("."))
+
+
+def placed(ink: Image.Image, size: int) -> NDArray[np.uint8]:
+    """A glyph by the rule. ink: grey, white 0 to black 255, of any size. -> (size, size), black 0 on white. Raises ValueError if empty."""
+    box = ink.getbbox()
+    if box is None:
+        raise ValueError("there is no ink")
+    ink = ink.crop(box)
+    scale = LONGEST * size / max(ink.size)
+    width, height = (max(1, round(side * scale)) for side in ink.size)
+    paper = Image.new("L", (size, size), 0)
+    paper.paste(ink.resize((width, height), Image.Resampling.LANCZOS), ((size - width) // 2, (size - height) // 2))
+    return 255 - np.asarray(paper)
+
+
+def draw_font(path: str | Path, size: int, characters: str = CHARACTERS) -> NDArray[np.uint8]:
+    """The characters of a font file, (len(characters), size, size), black 0 on white 255.
+
+    Raises UserError for a file that is no font, or that lacks some of them.
+    """
+    path = Path(path).expanduser()
+    try:
+        font = ImageFont.truetype(str(path), LARGE, layout_engine=ImageFont.Layout.BASIC)
+        nothing = _ink(font, ABSENT)
+        drawn = [_ink(font, character) for character in characters]
+    except FileNotFoundError as error:
+        raise UserError(f"there is no file {path}; check the path.") from error
+    except (OSError, ValueError, MemoryError, SyntaxError) as error:
+        packed = " (WOFF2 needs a Pillow built with brotli; convert it to TTF)" if path.suffix.lower() == ".woff2" else ""
+        raise UserError(f"{path} cannot be read as a font ({error}){packed}; replace it or take it out.") from error
+    missing = [c for c, one in zip(characters, drawn) if one.getbbox() is None or one.tobytes() == nothing.tobytes()]
+    if missing:
+        raise UserError(f"{path} lacks {''.join(missing[:8])}{' ...' if len(missing) > 8 else ''}; take it out or choose another font.")
+    return np.stack([placed(one, size) for one in drawn])
+
+
+def _ink(font: ImageFont.FreeTypeFont, character: str) -> Image.Image:
+    """One character, white 0 to black 255, on three ems of paper: display faces reach far beyond theirs."""
+    paper = Image.new("L", (3 * LARGE, 3 * LARGE), 0)
+    ImageDraw.Draw(paper).text((LARGE, LARGE), character, 255, font)
+    return paper
+
+
+def family(path: Path) -> str:
+    """The family's name in a font file; the file's own name where it has none."""
+    try:
+        return ImageFont.truetype(str(path), 10).getname()[0] or path.stem
+    except (OSError, ValueError):
+        return path.stem
+
+
+class Fonts(Classed):
+    """Every readable font below a folder is a class; `contents` says which character it shows. `broken`: what was skipped, and why."""
+
+    def __init__(self, source: ClassFolders, *, size: int, split: str, n: int | None = None):
+        self.source, self.spec = source, source.classes
+        root, paths = Path(source.classes).expanduser(), fonts_in(source.classes)
+        per, shape = len(CHARACTERS), (len(paths) * len(CHARACTERS), size, size)
+
+        def fill(file: Path) -> list[str | None]:
+            array, errors = np.load(file, mmap_mode="r+"), []
+            for row, path in enumerate(paths):
+                try:
+                    array[row * per : (row + 1) * per] = draw_font(path, size)
+                    errors.append(None)
+                except UserError as error:
+                    errors.append(str(error))
+            array.flush()
+            return errors
+
+        stamps = [(str(path.relative_to(root)), path.stat().st_mtime_ns, path.stat().st_size) for path in paths]
+        key = "fonts-" + cache.key(root=str(root.resolve()), stamps=stamps, size=size, version=VERSION)
+        self.pictures, errors = cache.array(key, "pictures", shape, fill, "glyphs")
+        self.broken = [(path, error) for path, error in zip(paths, errors) if error is not None]
+        good = [row for row, error in enumerate(errors) if error is None]
+        if len(good) < 2:
+            why = f"; skipped: {self.broken[0][1]}" if self.broken else ""
+            raise UserError(f"{root} holds {len(good)} fonts that can be used, and at least two are needed{why}")
+        names = [str(path.relative_to(root).with_suffix("")) for path in paths]
+        names = [name if names.count(name) == 1 else str(path.relative_to(root)) for name, path in zip(names, paths)]
+        of_split = split_classes([names[row] for row in good], [family(paths[row]) for row in good])
+        shared = set(of_split.values()) == {"train"}  # too few to hold any out
+        rows = [row for row in good if shared or of_split[names[row]] == split][:n]
+        self.notes = tuple(_said(len(good), len(rows), split, shared, self.broken))
+        super().__init__(
+            classes=[names[row] for row in rows],
+            rows=np.concatenate([np.arange(row * per, (row + 1) * per) for row in rows]),
+            labels=np.repeat(np.arange(len(rows)), per),
+            contents=np.tile(np.arange(per), len(rows)),
+            content_names=list(CHARACTERS),
+            size=size,
+            split=split,
+            grey=True,
+            key=f"{key}-{split}" + ("" if n is None else f"-{n}"),
+        )
+
+    def pixels(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        return self.pictures[rows]
+
+    def known(self, name: str, indices: Any) -> list[dict[str, Any]]:
+        assert self.contents is not None
+        return [{"face": self.classes[self.labels[i]], "character": CHARACTERS[self.contents[i]]} for i in indices]
+
+
+def _said(good: int, here: int, split: str, shared: bool, broken: Sequence[tuple[Path, str]]) -> list[str]:
+    lines = [f"{good} fonts, {here} of them in {split}"]
+    if shared:
+        lines.append("fewer than five families: none is held out, so val and test show what training has seen")
+    if broken:
+        lines.append(f"skipped {len(broken)} fonts: " + "; ".join(why for _, why in broken[:5]) + ("; ..." if len(broken) > 5 else ""))
+    return lines

@@ -1,0 +1,98 @@
+"""Built-in glyphs: the characters A to Z and 0 to 9 in 464 display typefaces by Brian Kent (see typefaces/NOTICE.txt).
+
+    glyphs          class: the typeface; content: the character
+
+Each character by itself: the longest side 50 of 64 pixels, in the middle, black on white. Typefaces are split, not pictures: 374 train,
+30 val, 60 test, siblings of a family (outline and solid, thick and thin) together; `typefaces/faces.csv` is the list.
+"""
+
+import csv
+import io
+import lzma
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from unweave.data import cache
+from unweave.data.classes import Classed
+from unweave.errors import UserError, did_you_mean
+
+HERE = Path(__file__).parent / "typefaces"
+PICTURES, TABLE = HERE / "glyphs.npy.xz", HERE / "faces.csv"
+CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+NATIVE = 64  # pixels a side, as packed
+PLAIN = "redundan"  # a plain face of the training split: contents that a user need not bring
+VERSION = 1  # raise it whenever a picture changes
+
+
+@lru_cache(maxsize=1)
+def faces() -> dict[str, str]:
+    """The split of each face by name, in the order of the packed pictures."""
+    with TABLE.open(newline="") as file:
+        return {row["face"]: row["split"] for row in csv.DictReader(file)}
+
+
+def packed() -> NDArray[np.uint8]:
+    """All pictures, (464, 36, 64, 64), black 0 on white 255; unpacked in half a second."""
+    return np.load(io.BytesIO(lzma.decompress(PICTURES.read_bytes())), allow_pickle=False)
+
+
+def resized(pictures: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """(N, S, S) -> (N, size, size), antialiased."""
+    if pictures.shape[-1] == size:
+        return pictures
+    return np.stack([np.asarray(Image.fromarray(one).resize((size, size), Image.Resampling.LANCZOS)) for one in pictures])
+
+
+def unpacked(size: int) -> NDArray[np.uint8]:
+    """All pictures at this size, (464 * 36, size, size), read-only, from the cache."""
+    shape = (len(faces()) * len(CHARACTERS), size, size)
+
+    def fill(path: Path) -> None:
+        array = np.load(path, mmap_mode="r+")
+        for row, face in enumerate(packed()):
+            array[row * len(CHARACTERS) : (row + 1) * len(CHARACTERS)] = resized(face, size)
+        array.flush()
+
+    return cache.array("glyphs-" + cache.key(size=size, version=VERSION), "pictures", shape, fill, "glyphs")[0]
+
+
+def face(name: str, size: int = NATIVE) -> NDArray[np.uint8]:
+    """The 36 characters of one face, (36, size, size). Raises UserError for a name that is none."""
+    if name not in faces():
+        raise UserError(f'there is no built-in typeface "{name}": {did_you_mean(name, faces())}.')
+    row = list(faces()).index(name) * len(CHARACTERS)
+    return np.array(unpacked(size)[row : row + len(CHARACTERS)])
+
+
+class Glyphs(Classed):
+    """Columns: image, and label, the number of its typeface in `classes`; `contents` says which character each picture shows."""
+
+    def __init__(self, *, size: int = NATIVE, split: str = "train", n: int | None = None):
+        self.spec = self.source = "glyphs"
+        self.pictures = unpacked(size)
+        chosen = [(row, name) for row, (name, of) in enumerate(faces().items()) if of == split][:n]
+        per = len(CHARACTERS)
+        super().__init__(
+            classes=[name for _, name in chosen],
+            rows=np.concatenate([np.arange(row * per, (row + 1) * per) for row, _ in chosen]),
+            labels=np.repeat(np.arange(len(chosen)), per),
+            contents=np.tile(np.arange(per), len(chosen)),
+            content_names=list(CHARACTERS),
+            size=size,
+            split=split,
+            grey=True,
+            key="glyphs-" + cache.key(size=size, split=split, n=n, version=VERSION),
+        )
+        self.plain = PLAIN
+
+    def pixels(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        return self.pictures[rows]
+
+    def known(self, name: str, indices: Any) -> list[dict[str, Any]]:
+        assert self.contents is not None
+        return [{"face": self.classes[self.labels[i]], "character": CHARACTERS[self.contents[i]]} for i in indices]

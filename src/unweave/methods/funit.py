@@ -1,0 +1,235 @@
+"""Few-shot translation: a picture in a class that is shown by a few examples, never seen in training.
+
+Liu, Huang, Mallya, Karras, Aila, Lehtinen, Kautz: Few-Shot Unsupervised Image-to-Image Translation, ICCV 2019.
+
+One encoder says where things are (which letter), another what they look like (which typeface): a vector, the mean over K examples, which
+steers the decoder's norms alone. A critic with an output for each training class asks of every translation whether it is a real one of its
+class. Nothing says what a translation should be; class labels are all that is told.
+
+    paper          here                  meaning
+    x, c_x         content               the content picture, and its class
+    y_1 .. y_K     examples              pictures of the wanted class c_y
+    E_x, z_x       content_encoder       spatial code: where things are
+    E_y, z_y       class_encoder         vector: the mean over the examples (eq. 3)
+    F_x            decoder               AdaIN: scales and shifts from z_y                                 (eq. 2)
+    D              critic                a logit map for the picture's own class
+    L_GAN          real, fake, adversary hinge; of translation and reconstruction                          (eq. 4, 5)
+    L_R            reconstruct           |x - G(x, {x})|                                                   (eq. 6)
+    L_FM           features              |D_f(translation) - D_f(y_1)|, |D_f(reconstruction) - D_f(x)|  (eq. 7)
+
+Departure of both presets: the real-gradient penalty (Mescheder et al. 2018) is |grad|^2 of each picture, averaged; the authors' code
+averages the logits over the batch before it takes the norm, which divides its weight by the square of the batch size.
+Departures of the default, for runs of hours on a processor:
+1. The class code of a reconstruction comes from *other* pictures of x's class (`mates`), and its content from a bent x with thicker or
+   thinner strokes, or, half of the time, from x's translation: so the content code need not carry the class; the class code does.
+2. 1 to K examples in training, so that the mean of any number is a class.
+3. The class steers every size of the decoder; squares of 2x2 pixels are channels; the critic's classes share an output (projection).
+4. The penalty every 16 steps; Muon for the translator, Adam for the critic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from unweave import losses
+from unweave.codes import Code, Codes, Output
+from unweave.errors import UserError
+from unweave.method import Adam, Batch, Group, Method, Muon, Need, Phase, Progress, RMSprop, Terms, examples, images
+from unweave.nn.adain import AdaINDecoder, ClassCritic, ClassEncoder, ContentEncoder
+from unweave.nn.bend import bent
+from unweave.pictures import Sheet
+from unweave.schedules import Ramp, WarmDecay
+
+MEMORY = 2_000_000_000  # bytes that the critic's outputs may take in training
+
+
+@dataclass(frozen=True)
+class FunitConfig:
+    size: int = 64  # side of the square pictures, pixels: a multiple of 16 from 32 to 256
+    channels: int = 3  # 1 for grey pictures; found in the data
+    seen: int = 2  # training classes; found in the data
+    published: bool = False  # the paper's networks, losses and optimiser
+    shots: int = 4  # K: examples of a class in training (default: 1 to K)
+    width: int = 24  # channels of the outermost layers (default networks)
+    code: int = 64  # numbers of the class code
+    adversary: float = 1.0  # weight of L_GAN
+    reconstruct: float = 5.0  # weight of L_R
+    features: float = 1.0  # weight of L_FM
+    penalty: float = 1.0  # weight of the real-gradient penalty
+    lazy: int = 16  # steps from one penalty to the next; 1: part of every critic step
+    projection: bool = True  # the critic's classes share an output
+    lr: float = 0.01  # step size: Muon's of the translator; published: RMSprop's of all
+    critic_lr: float = 1e-3  # Adam's step size of the critic (default networks)
+
+    def __post_init__(self) -> None:
+        if not 32 <= self.size <= 256 or self.size % 16:
+            raise UserError(f"funit takes pictures whose side is a multiple of 16 from 32 to 256 (32, 64, 128 ...), not {self.size}.")
+        if self.channels not in (1, 3) or self.shots < 1 or self.lazy < 1 or self.seen < 2:
+            raise UserError("funit needs 1 or 3 channels, at least one example (shots), lazy 1 or more, and two classes or more.")
+
+
+PRESETS: Mapping[str, FunitConfig] = {
+    "default": FunitConfig(),
+    "paper": FunitConfig(
+        size=128, published=True, shots=1, width=64, reconstruct=0.1, penalty=10.0, lazy=1, projection=False, lr=1e-4, critic_lr=1e-4
+    ),
+}
+
+
+class Funit(Method):
+    """Few-shot translation: `encode` to content + class_, `decode` any content in any class; verbs translate, interpolate."""
+
+    name = "funit"
+    Config: ClassVar[type] = FunitConfig
+    PRESETS: ClassVar[Mapping[str, Any]] = PRESETS
+
+    def __init__(self, config: FunitConfig):
+        super().__init__(config)
+        c, w = config, config.width
+        if c.published:
+            patch, inner, judged = 1, (w, 2 * w, 4 * w, 8 * w), (w, 2 * w, 4 * w, 8 * w, 16 * w, 16 * w)
+            looks, blocks = (w, 2 * w, 4 * w, 4 * w, 4 * w), 2
+        else:
+            patch, inner, judged = 2, (w, 2 * w, 4 * w), (w, 2 * w, 4 * w, 4 * w)
+            looks, blocks = (w, 2 * w, 4 * w, 4 * w), 1
+        self.content_encoder = ContentEncoder(c.channels, inner, patch, blocks)
+        self.class_encoder = ClassEncoder(c.channels, looks, c.code, patch)
+        self.decoder = AdaINDecoder(inner[::-1], c.channels, c.code, 256, patch, fine=not c.published)
+        self.critic = ClassCritic(c.channels, judged, c.seen, patch, blocks, c.projection)
+        several, label = examples(c.shots, c.size, c.channels), Need("label", ())
+        self.needs = {"content": images(c.size, c.channels), "content_class": label, "examples": several, "class_": label}
+        if not c.published:
+            self.needs["mates"] = several
+        self.codes = (Code("content", "spatial", (inner[-1], c.size // 8, c.size // 8)), Code("class_", "vector", (c.code,)))
+        networks = ("content_encoder", "class_encoder", "decoder")
+        if c.published:  # an average of decay .999 a step, at the batch of 64 of a smaller machine
+            self.groups = {
+                "translator": Group(networks, RMSprop(c.lr, weight_decay=1e-4), ema=90_000, buffers="average"),
+                "critic": Group(("critic",), RMSprop(c.lr, weight_decay=1e-4), keep=False),
+            }
+        else:
+            self.groups = {
+                "translator": Group(networks, Muon(WarmDecay(c.lr, warm=0.02)), clip=10.0, ema=20_000, buffers="average"),
+                "critic": Group(("critic",), Adam(WarmDecay(c.critic_lr, warm=0.02), (0.0, 0.99)), clip=10.0, keep=False),
+            }
+        critic = Phase("critic", self.critic_loss, precision="fp32" if c.lazy == 1 else "auto")
+        lazily = (Phase("critic", self.penalty_loss, every=c.lazy, gain=c.lazy, precision="fp32"),) if c.lazy > 1 else ()
+        self.phases = (Phase("translator", self.translator_loss, cost=3.0), critic, *lazily)
+
+    @classmethod
+    def suited(cls, config: FunitConfig, data: Any) -> FunitConfig:
+        """Channels and number of classes, from the training split. Raises UserError where the critic's outputs would not fit in memory."""
+        if not (classes := getattr(data, "classes", ())):
+            return config  # the match of needs and offers says what would fit
+        needed = 16 * len(classes) * (16 * config.width if config.published else 4 * config.width)  # weight, gradient, two averages
+        if needed > MEMORY:
+            raise UserError(f"{len(classes):,} classes take {needed / 1e9:.1f} GB for the critic alone: give fewer, or a smaller --width.")
+        return replace(config, seen=len(classes), channels=1 if data.grey else 3)
+
+    # -- what it knows ---------------------------------------------------------------------------------------------------------
+
+    def encode(self, x: Tensor, domain: str | None = None) -> Codes:
+        """x: (N, 3 or 1, S, S) in [-1, 1] -> content and class_."""
+        x = self.fitted(x)
+        return Codes(content=self.content_encoder(x), class_=self.class_encoder(x).float())
+
+    def decode(self, codes: Codes, onto: Tensor | None = None) -> Output:
+        """-> image (N, 3, S, S) in [-1, 1], of grey models with three equal channels. `onto` is unused."""
+        codes = codes.broadcast()
+        return Output(image=self.draw(codes["content"], codes["class_"]).expand(-1, 3, -1, -1))
+
+    def draw(self, content: Tensor, class_: Tensor) -> Tensor:
+        """F_x: -> (N, channels, S, S) in [-1, 1]."""
+        return self.decoder(content, class_).float().tanh()
+
+    def fitted(self, x: Tensor) -> Tensor:
+        """Colour pictures for a grey model, or the other way round."""
+        if x.shape[1] == self.config.channels:
+            return x
+        return x.mean(1, keepdim=True) if self.config.channels == 1 else x.expand(-1, 3, -1, -1)
+
+    def mean_class(self, several: Tensor) -> Tensor:
+        """E_y: (N, K, C, S, S) -> (N, code), the mean over the K (eq. 3)."""
+        return self.class_encoder(several.flatten(0, 1)).float().unflatten(0, several.shape[:2]).mean(1)
+
+    # -- how it learns ---------------------------------------------------------------------------------------------------------
+
+    def critic_loss(self, batch: Batch, progress: Progress) -> Terms:
+        real, label = batch["examples"][:, 0], batch["class_"].long()
+        terms, penalised = Terms(), self.config.lazy == 1
+        real = real.detach().requires_grad_(penalised)
+        logits = self.critic(real, label)[0]
+        terms.add("real", losses.hinge_real(logits), self.config.adversary)
+        terms.add("fake", losses.hinge_fake(self.critic(batch["translated"], label)[0]), self.config.adversary)
+        if penalised:
+            terms.add("penalty", losses.real_gradient(logits, real), self.config.penalty)
+        return terms
+
+    def penalty_loss(self, batch: Batch, progress: Progress) -> Terms:
+        real = batch["examples"][:, 0].detach().requires_grad_(True)
+        terms = Terms()
+        terms.add("penalty", losses.real_gradient(self.critic(real, batch["class_"].long())[0], real), self.config.penalty)
+        return terms
+
+    def translator_loss(self, batch: Batch, progress: Progress) -> Terms:
+        x, own, wanted, w = batch["content"], batch["content_class"].long(), batch["class_"].long(), self.config
+        y = self._some(batch, "examples", progress)
+        content = self.content_encoder(x)
+        translated = self.draw(content, self.mean_class(y))
+        batch["translated"] = translated.detach()  # for the critic's turn
+        if w.published:
+            again = self.draw(content, self.class_encoder(x).float())
+        else:
+            share = progress.at(Ramp(0.0, 0.5, 0.05, 0.3))
+            back = (torch.rand(len(x), 1, 1, 1, generator=progress.generator) < share).to(x.device)
+            seen = torch.where(back, translated.detach(), x)
+            mates = self._some(batch, "mates", progress)
+            again = self.draw(self.content_encoder(bent(seen, progress.generator)), self.mean_class(mates))
+        logits, found = self.critic(torch.cat([translated, again]), torch.cat([wanted, own]))
+        with torch.no_grad():
+            real = self.critic(torch.cat([y[:, 0], x]), torch.cat([wanted, own]))[1]
+        terms = Terms()
+        terms.add("adversary", losses.hinge_adversary(logits), w.adversary)
+        terms.add("reconstruct", losses.absolute(again, x), w.reconstruct)
+        terms.add("features", losses.absolute(found, real), 2 * w.features)  # the sum of two means
+        return terms
+
+    def _some(self, batch: Batch, key: str, progress: Progress) -> Tensor:
+        """The first 1 to K pictures of each class, as many in every phase of a step; published: all K."""
+        generator = torch.Generator().manual_seed(progress.step)
+        count = self.config.shots if self.config.published else int(torch.randint(1, self.config.shots + 1, (), generator=generator))
+        return batch[key][:, :count]
+
+    def validate(self, batch: Batch, judge: Callable[[Tensor], Tensor] | None) -> dict[str, float]:
+        """score: of translations into held-out classes, how many are nearest to their own class and to their own content, by the model's
+        own codes, among the batch; less the error of translating a picture into its own class.
+        """
+        x, y, label = (batch[name][:64] for name in ("content", "examples", "class_"))
+        content, wanted = self.content_encoder(x), self.mean_class(y)
+        made = self.draw(content, wanted)
+        found = self.encode(made)
+        same = label[:, None] == label[None]
+        nearest = torch.cdist(found["class_"], wanted).argmin(1)
+        kept = torch.cdist(found["content"].flatten(1).float(), content.flatten(1).float()).argmin(1)
+        figures = {
+            "class_right": same[torch.arange(len(x)), nearest].float().mean().item(),
+            "content_right": (kept == torch.arange(len(x)).to(kept)).float().mean().item(),
+            "error": losses.absolute(
+                self.draw(self.content_encoder(y[:, 0]), self.mean_class(y[:, 1:] if y.shape[1] > 1 else y)), y[:, 0]
+            ).item(),
+        }
+        return {"score": figures["class_right"] + figures["content_right"] - figures["error"], **figures}
+
+    # -- what to look at -------------------------------------------------------------------------------------------------------
+
+    def preview(self, batch: Batch) -> Sheet:
+        """Columns: classes never trained on, by an example; rows: contents; each cell: this content in that class."""
+        x, y = batch["content"][:6], batch["examples"][:6]
+        cells = [list(self.translate(x, examples)) for examples in y]
+        shown = [[None, *y[:, 0].expand(-1, 3, -1, -1)]]
+        return Sheet(shown + [[one, *[column[i] for column in cells]] for i, one in enumerate(x.expand(-1, 3, -1, -1))])
