@@ -35,10 +35,20 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def _weights(folder: Path, method: str) -> Path:
+    model = tiny.build(method)
+    run = Run.create(folder / "run", {"method": method, "config": model.settings(), "settings": {}})
+    run.write_weights("weights", model)
+    return run.path / "weights.safetensors"
+
+
 @pytest.fixture(scope="session")
 def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The weights file of a tiny `mask` model as it is before training."""
-    model = tiny.build("mask")
-    run = Run.create(tmp_path_factory.mktemp("model") / "run", {"method": "mask", "config": model.settings(), "settings": {}})
-    run.write_weights("weights", model)
-    return run.path / "weights.safetensors"
+    return _weights(tmp_path_factory.mktemp("model"), "mask")
+
+
+@pytest.fixture(scope="session")
+def two_part_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same of `difference`."""
+    return _weights(tmp_path_factory.mktemp("two-parts"), "difference")

@@ -258,6 +258,50 @@ def test_unknown_codes(refused: Refused, model_file: Path, folders: Path, tmp_pa
     assert "at least 2 steps" in refused("interpolate", model_file, *pair, "--code", "separate", "--steps", "1", "-o", tmp_path / "out")
 
 
+def test_directions(refused: Refused, two_part_file: Path, model_file: Path, folders: Path, tmp_path: Path) -> None:
+    words = ("--from", folders / "b" / "b00.png", "--onto", folders / "a" / "a00.png", "-o", tmp_path / "out")
+    assert "a2b" in refused("transfer", two_part_file, *words)
+    assert 'no direction "a2a"' in refused("transfer", two_part_file, *words, "--direction", "a2a")
+    assert "only direction is b2a" in refused("transfer", model_file, *words, "--direction", "a2b")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("command", ["union", "intersection"])
+def test_a_union_takes_two_parts_and_two_pictures(
+    refused: Refused, two_part_file: Path, model_file: Path, folders: Path, tmp_path: Path, command: str
+) -> None:
+    pair = (folders / "a" / "a00.png", folders / "b" / "b00.png")
+    assert f"cannot draw {'a union' if command == 'union' else 'an intersection'}" in refused(command, model_file, *pair, "-o", tmp_path / "out")
+    assert "is a folder" in refused(command, two_part_file, folders / "a", pair[1], "-o", tmp_path / "out", status=2)
+    (tmp_path / "empty.png").write_bytes(b"")
+    assert "empty.png" in refused(command, two_part_file, tmp_path / "empty.png", pair[1], "-o", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_sets_that_share_pictures(refused: Refused, folders: Path, tmp_path: Path) -> None:
+    shutil.copytree(folders, tmp_path / "sets")
+    a, b = tmp_path / "sets" / "a", tmp_path / "sets" / "b"
+    words = ("train", "content", "--data.a", a, "--data.b", b, "--size", "32", "-o", tmp_path / "run")
+    for name in ("a03.png", "a04.png"):
+        shutil.copy(a / name, b / f"copy-{name}")
+    notes = load(Folders(str(a), str(b)), size=32).notes
+    assert any("share 2 pictures (copy-a03.png, copy-a04.png)" in note for note in notes)
+    for path in a.iterdir():
+        shutil.copy(path, b / f"copy-{path.name}")
+    assert "share 20 pictures of 20" in refused(*words)
+    assert not (tmp_path / "run").exists()
+
+
+def test_sets_of_very_different_size(folders: Path, tmp_path: Path) -> None:
+    (tmp_path / "few").mkdir()
+    for i in range(3):
+        shutil.copy(folders / "b" / f"b0{i}.png", tmp_path / "few")
+    data = load(Folders(str(folders / "a"), str(tmp_path / "few")), size=32)
+    assert data.lengths == {"a": 16, "b": 1}
+    assert any("b: each of its pictures is shown 16 times as often" in note for note in data.notes)
+    assert not any("times as often" in note for note in load(Folders(str(folders / "a"), str(folders / "b")), size=32).notes)
+
+
 def test_an_unknown_device(refused: Refused, model_file: Path, folders: Path, tmp_path: Path) -> None:
     assert "tpu" in refused("remove", model_file, folders / "b" / "b00.png", "-o", tmp_path / "out", "--device", "tpu")
 

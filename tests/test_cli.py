@@ -201,6 +201,25 @@ def test_interpolate(say: Say, model_file: Path, photos: Path, tmp_path: Path) -
     assert {path.name for path in last(text).parent.iterdir()} == {"grey-strip.png"} | {f"grey-{i}.png" for i in range(5)}
 
 
+@pytest.mark.parametrize("command", ["union", "intersection"])
+def test_union_and_intersection(say: Say, two_part_file: Path, photos: Path, tmp_path: Path, command: str) -> None:
+    status, text, error = say(command, two_part_file, photos / "wide.png", photos / "tall.jpg", "-o", tmp_path / "out")
+    assert status == 0, error
+    assert last(text) == tmp_path / "out" and {path.name for path in last(text).iterdir()} == {"wide.png", "tall.png", "sheet.png"}
+    with Image.open(last(text) / "wide.png") as made, Image.open(photos / "wide.png") as before:
+        assert made.size == before.size
+
+
+def test_transfer_of_two_parts_goes_both_ways(say: Say, two_part_file: Path, folders: Path, tmp_path: Path) -> None:
+    made = {}
+    for direction in ("a2b", "b2a"):
+        words = ("--from", folders / "b" / "b00.png", "--onto", folders / "a" / "a00.png", "--direction", direction)
+        status, text, error = say("transfer", two_part_file, *words, "-o", tmp_path / direction)
+        assert status == 0, error
+        made[direction] = last(text).read_bytes()
+    assert made["a2b"] != made["b2a"]
+
+
 def test_two_pictures_of_one_name_are_both_written(say: Say, model_file: Path, photos: Path, tmp_path: Path) -> None:
     Image.open(photos / "wide.png").save(photos / "wide.jpg")
     status, _, error = say("remove", model_file, photos / "wide.png", photos / "wide.jpg", "-o", tmp_path / "out")
