@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from unweave.cli import run
+from unweave.data import Folders, load
 
 Refused = Callable[..., str]
 
