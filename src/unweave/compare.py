@@ -17,11 +17,11 @@ from typing import Any
 
 from unweave import models as trained
 from unweave import recipe
-from unweave.data import Folders, Table
 from unweave.errors import UserError
 from unweave.evaluate import evaluate
 from unweave.metrics.intervals import Estimate
 from unweave.metrics.table import find, ordered
+from unweave.recipe import Data
 from unweave.report import STYLE, Figures, Report, embedded, figure, label, write_files
 from unweave.runs import Run
 
@@ -170,7 +170,7 @@ def _overlap(one: Estimate, other: Estimate) -> bool:
 
 def compare(
     models: Sequence[Any],
-    data: str | Folders | Table,
+    data: Data,
     out: str | Path | None = None,
     *,
     train: Sequence[str] = (),
@@ -185,7 +185,7 @@ def compare(
 ) -> Comparison:
     """Measure models on the same data, after training some.
 
-    models: as `evaluate` takes them. data: a name, Folders or a Table; measured on its test split. out: folder of the report, and of the
+    models: as `evaluate` takes them. data: a name, Folders, a Table; measured on its test split. out: folder of the report, and of the
     trained runs. train: methods to train first, METHOD or METHOD:PRESET, each for `minutes` or `images` (all sets together) at this size,
     batch and seed, into OUT/runs; a run that is there already goes on. pairs, features: as of `evaluate`.
     Raises UserError when there is nothing to compare, or when the models draw pictures of different sizes.
@@ -225,17 +225,17 @@ def _train(
 ) -> list[Path]:
     if train and (out is None or (minutes is None) == (images is None)):
         raise UserError("To train before comparing, say a folder (-o DIR) and for how long: --minutes M or --images N, one of them.")
-    folders = []
+    folders: list[tuple[str, str | None, Path]] = []
     for wish in dict.fromkeys(train):
         method, _, preset = wish.partition(":")
         recipe.configure(method, preset or None, size=size)  # a wrong name is said before the first training
         folders.append((method, preset or None, Path(out, "runs", wish.replace(":", "-"))))
-    for method, preset, folder in folders:
+    for method, named, folder in folders:
         if (folder / "config.json").exists():
             recipe.resume(folder)
         else:
             recipe.train(
-                method, data, preset=preset, size=size, minutes=minutes, images=images, batch=batch, seed=seed, out=folder, device=device
+                method, data, preset=named, size=size, minutes=minutes, images=images, batch=batch, seed=seed, out=folder, device=device
             )
         if not Run(folder).finished:
             raise UserError(f"The training of {folder} was stopped, and saved: the same command goes on with it.")

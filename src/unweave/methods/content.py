@@ -86,6 +86,7 @@ class Content(Method):
     def __init__(self, config: ContentConfig):
         super().__init__(config)
         c, w = config, config.width
+        own: tuple[int, ...]
         if c.published:
             rest, cells, own = two_sets.WIDTH - c.separate, two_sets.CELLS, (c.separate, two_sets.CELLS, two_sets.CELLS)
             self.common: nn.Module = two_sets.common_encoder(c.size, rest)

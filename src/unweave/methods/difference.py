@@ -85,6 +85,7 @@ class Difference(Method):
         super().__init__(config)
         c, w = config, config.width
         kind: Literal["spatial", "vector"] = "vector"
+        own: tuple[int, ...]
         if c.published:
             rest, cells, own, kind = (
                 two_sets.WIDTH - 2 * c.separate,

@@ -90,7 +90,7 @@ def judge_of(train: Any, test: Any) -> tuple[Judge, float]:
     """The judge, taught on the training split, and its share of right answers on combinations of the test split."""
     judge = judges.attribute_judge(Combinations(train, LESSONS), PARTS, seed=2)
     tried = Combinations(test, TRIED)
-    return judge, float(np.mean(judges.attribute_accuracy(judge, tried, PARTS, most=tried.lengths["image"])))  # type: ignore[arg-type]
+    return judge, float(np.mean(judges.attribute_accuracy(judge, tried, PARTS, most=tried.lengths["image"])))
 
 
 def own_parts(data: Any, pairs: Pairs) -> Own:
