@@ -19,7 +19,9 @@ from PIL import Image
 from torch import Tensor
 
 from unweave import verbs
+from unweave.data.feed import to_float
 from unweave.data.folders import list_pictures
+from unweave.data.fonts import placed
 from unweave.data.photo import Photo, decode, square_box
 from unweave.errors import UserError
 from unweave.method import Method
@@ -160,12 +162,12 @@ def segment(model: Method, pictures: Sequence[Path], out: Path, threshold: str =
 def interpolate(
     model: Method, first: Path, second: Path, code: str, out: Path, steps: int = 8, onto: Path | None = None, fit: str = "crop"
 ) -> Done:
-    """A walk of one code from `first`'s to `second`'s, on `onto` (or `first`).
+    """A walk of one code from `first`'s to `second`'s, on `onto` (or `first`). A folder stands for the mean code of its pictures.
 
     OUT/<stem>-<step>.png are the steps, as the model draws them; OUT/<stem>-strip.png shows all of them.
     """
     done = Done()
-    start, end = (image(path, model.size, fit).to(_device(model)) for path in (first, second))
+    start, end = (_whole(pictures([path]), model, fit, done) for path in (first, second))
     base = None if onto is None else image(onto, model.size, fit).to(_device(model))
     frames = verbs.interpolate(model, start, end, code, steps, base)
     stem = (onto or first).stem
@@ -176,6 +178,70 @@ def interpolate(
         draw(strip(ends, ["picture", *[f"{i / (steps - 1):.2f}" for i in range(steps)], second.stem])), out / f"{stem}-strip.png"
     )
     return done
+
+
+def translate(
+    model: Method, contents: Sequence[Path], examples: Mapping[str, Sequence[Path]], out: Path, fit: str = "crop", tidy: bool = False
+) -> Done:
+    """Every picture in the class of some examples: OUT/<stem>.png, of several classes OUT/<stem>-<class>.png.
+
+    examples: by class, its example pictures, all of which count. tidy: ink is cut out and placed as in the built-in glyphs, first.
+    OUT/sheet.png shows rows of contents under columns of classes, each by an example.
+    """
+    done = Done()
+    shown = {name: _whole(paths, model, fit, done, tidy) for name, paths in examples.items()}
+    rows: list[list[Tensor | None]] = []
+    with _Writer(contents, out, done) as writer:
+        for paths, squares in _batches(contents, model, fit, done):
+            squares = tidied(squares) if tidy else squares
+            made = {name: verbs.translate(model, squares, pictures) for name, pictures in shown.items()}
+            for i, path in enumerate(paths):
+                for name, drawn in made.items():
+                    writer.draw(path, f"-{name}" if len(made) > 1 else "", drawn[i])
+                if len(rows) < 4 * SHOWN:
+                    rows.append([squares[i], *[drawn[i] for drawn in made.values()]])
+        heads = [None, *[pictures[0] for pictures in shown.values()]]
+        return writer.finish(Sheet([heads, *rows], top=["", *shown]))
+
+
+def alphabet(model: Method, contents: Mapping[str, Tensor], examples: Tensor, out: Path, truth: Mapping[str, Tensor] | None = None) -> Done:
+    """All contents in the class of the examples: OUT/<name>.png and OUT/sheet.png, beside the truth when there is any.
+
+    contents, truth: by name, pictures (3, S, S) in [-1, 1]. examples: (K, 3, S, S).
+    """
+    done = Done()
+    folder(out)
+    made = verbs.translate(model, torch.stack(list(contents.values())).to(_device(model)), examples.to(_device(model))).cpu()
+    done.written = [save_image(to_image(one), out / f"{name}.png") for name, one in zip(contents, made)]
+    across = 12
+    rows: list[list[Tensor | None]] = [list(examples[:across])]
+    left = ["examples"]
+    for start in range(0, len(made), across):
+        names = list(contents)[start : start + across]
+        rows += [[contents[name] for name in names], list(made[start : start + across])]
+        left += ["content", "drawn"]
+        if truth:
+            rows.append([truth.get(name) for name in names])
+            left.append("truth")
+    done.sheet = save_image(draw(Sheet(rows, left=left), scale=1 if model.size >= 64 else 2), out / "sheet.png")
+    return done
+
+
+def tidied(squares: Tensor) -> Tensor:
+    """Pictures of ink on paper, such as handwriting, placed as the built-in glyphs: cut out, longest side 50 of 64, black on white.
+
+    (N, 3, S, S) in [-1, 1] -> the same. A picture darker than not is taken for light ink on dark paper. Blank ones stay as they are.
+    """
+    out = squares.clone()
+    for i, picture in enumerate(squares.cpu()):
+        grey = picture.mean(0)
+        paper = grey.median()
+        ink = (grey - paper).abs()
+        if ink.max() > 0.2:
+            level = (ink / ink.max() - 0.15).clamp(min=0) / 0.85  # paper is never quite even
+            drawn = placed(to_image(level[None]), len(grey))
+            out[i] = to_float(torch.from_numpy(drawn.copy())).to(out)
+    return out
 
 
 def slide(model: Method, pictures: Sequence[Path], attribute: str, values: Sequence[float], out: Path, fit: str = "crop") -> Done:
@@ -249,6 +315,19 @@ def _squares(paths: Sequence[Path], size: int, fit: str, done: Done) -> Iterator
                     yield path, got
 
 
+def _whole(paths: Sequence[Path], model: Method, fit: str, done: Done, tidy: bool = False) -> Tensor:
+    """All readable pictures at once, (K, 3, S, S): the examples of a class. Raises UserError when there is none."""
+    return torch.stack([picture for _, picture in read(paths, model.size, fit, done, tidy)]).to(_device(model))
+
+
+def read(paths: Sequence[Path], size: int, fit: str, done: Done, tidy: bool = False) -> list[tuple[Path, Tensor]]:
+    """Readable pictures (3, S, S) with their paths; the others go to `done.broken`. Raises UserError when there is none."""
+    found = [(path, (tidied(square) if tidy else square)[0]) for path, square in _squares(paths, size, fit, done)]
+    if not found:
+        raise UserError(f"None of the example pictures could be read: {_listed(done)}.")
+    return found
+
+
 def _device(model: Method) -> torch.device:
     return next(model.parameters()).device
 
@@ -288,6 +367,10 @@ class _Writer:
         """Write the picture with the square `edited` (3, S, S) pasted back where `mask` (1, S, S) says."""
         # The picture is opened a second time: a thousand large photographs kept open would not fit in memory.
         self._job(path, suffix, lambda: Photo(path, len(edited[0]), fit).paste(edited, mask))
+
+    def draw(self, path: Path, suffix: str, drawn: Tensor) -> None:
+        """Write the square (3, S, S) as the model drew it."""
+        self._job(path, suffix, lambda: to_image(drawn))
 
     def mask(self, path: Path, mask: Tensor, fit: str) -> None:
         """Write the mask (1, S, S), in [0, 1] or bool, at the picture's size."""

@@ -23,10 +23,11 @@ from torch import Tensor
 from unweave.attributes import Attribute, detect
 from unweave.codes import Codes
 from unweave.data import ClassFolders, Folders, Motions, Table, load
+from unweave.data.classes import Classed
 from unweave.data.feed import match, to_float, to_uint8
 from unweave.data.labelled import IN_B, labelled
 from unweave.errors import UserError
-from unweave.metrics import attributes, edits, factors, generators, images, intervals, judges, masks, transfer, two_parts
+from unweave.metrics import attributes, edits, factors, generators, images, intervals, judges, masks, transfer, translation, two_parts
 from unweave.metrics.edits import Editor, Made, Pairs
 from unweave.metrics.images import Features
 from unweave.metrics.intervals import Estimate
@@ -270,6 +271,16 @@ def _edit(work: _Work, train: Any) -> attributes.Edit:
     return along
 
 
+def _add_translations(work: _Work, report: Report) -> None:
+    figures, rows, shown = translation.measure(work.model, work.data, work.features)
+    report.measures |= figures
+    report.baselines |= rows
+    report.sheets |= {caption: draw(sheet, scale=1) for caption, sheet in shown.items()}
+    report.notes += [translation.NOTES[name] for name in rows]
+    if work.features is None:
+        report.notes.append("Not measured: class_kid, for want of a features file (--features FILE.npz or UNWEAVE_FEATURES).")
+
+
 def _add_residual(work: _Work, report: Report) -> None:
     most = min(work.data.lengths["a"], work.data.lengths["b"], HELD)
     for code in work.separate:
@@ -448,6 +459,7 @@ PARTS = (
     _Part(lambda w: w.two_sets and "common" in w.codes, _add_leakage),
     _Part(lambda w: w.two_sets and bool(w.separate), _add_residual),
     _Part(lambda w: bool(w.attributes), _add_attributes),
+    _Part(lambda w: "translate" in getattr(w.model, "verbs", ()) and isinstance(w.data, Classed), _add_translations),
     _Part(lambda w: w.factors, _add_factors),
     _Part(lambda w: "image" in w.seen.offers and bool(w.codes), _add_reconstruction),
     _Part(lambda w: True, _add_cost),

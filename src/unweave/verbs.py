@@ -163,16 +163,28 @@ def translate(model: Method, image: Tensor, examples: Tensor) -> Tensor:
 def interpolate(model: Method, first: Tensor, second: Tensor, code: str, steps: int = 8, onto: Tensor | None = None) -> Tensor:
     """Walk one code in a straight line from `first`'s to `second`'s, all others as in `onto` (or `first`).
 
-    first, second, onto: one picture each, (1, C, S, S), or one clip, (1, T, J, 2), of one length. -> (steps, ...) of the same; the ends are
-    exactly the two codes.
+    first, second, onto: one picture each, (1, C, S, S), or one clip, (1, T, J, 2), of one length. first and second may be K pictures, whose
+    mean code is meant: a class by its examples. -> (steps, ...) of one of them; the ends are exactly the two codes.
     """
     _require(model, "interpolate")
     if steps < 2:
         raise UserError(f"An interpolation needs at least 2 steps, not {steps}.")
-    start, end = (model.encode(x).only(code) for x in (first, second))
-    base = model.encode(first if onto is None else onto)
+    start, end = (model.encode(x).only(code).mean() for x in (first, second))
+    base = model.encode(first[:1] if onto is None else onto)
     line = Codes.stack(*[base | start.mix(end, i / (steps - 1), code) for i in range(steps)])
     return made(model.decode(line, onto=onto))[:, : first.shape[1]]
+
+
+@torch.no_grad()
+def matrix(model: Method, first: Tensor, second: Tensor, code: str, across: str, steps: int = 5, onto: Tensor | None = None) -> Tensor:
+    """`interpolate` for two codes at once: `code` walks along each row, `across` from row to row. -> (steps, steps, ...)."""
+    _require(model, "interpolate")
+    if steps < 2:
+        raise UserError(f"An interpolation needs at least 2 steps, not {steps}.")
+    start, end = (model.encode(x) for x in (first, second))
+    base, shares = model.encode(first if onto is None else onto), [i / (steps - 1) for i in range(steps)]
+    cells = [base | start.only(code).mix(end, i, code) | start.only(across).mix(end, j, across) for j in shares for i in shares]
+    return made(model.decode(Codes.stack(*cells), onto=onto))[:, : first.shape[1]].unflatten(0, (steps, steps))
 
 
 @torch.no_grad()

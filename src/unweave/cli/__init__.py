@@ -26,10 +26,13 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "segment": ("editing:segment", "MODEL IMAGE...", "mark where the part is"),
     "slide": ("sliding:slide", "MODEL IMAGE... --attribute NAME", "move an attribute (smile, glasses ...) from little to much"),
     "set": ("sliding:assign", "MODEL IMAGE... --NAME X ...", "set attributes: --smile 0.8 --glasses 0"),
-    "interpolate": ("editing:interpolate", "MODEL A B --code NAME", "walk from one picture's code to another's"),
+    "translate": ("translating:translate", "MODEL IMAGE... --examples DIR", "draw pictures in a class shown by a few examples"),
+    "alphabet": ("translating:alphabet", "MODEL --examples DIR", "a whole alphabet in the style of a few letters"),
+    "interpolate": ("editing:interpolate", "MODEL A B --code NAME", "walk from one picture's (or clip's) code to another's"),
+    "retarget": ("moving:retarget", "MODEL --motion F --skeleton F --view F|DEGREES", "one clip's motion, another's body, a third's camera"),
     "evaluate": ("measuring:evaluate", "MODEL DATA", "measure a model on pictures it has never seen"),
     "compare": ("measuring:compare", "MODEL... --data SPEC", "measure several models, and train some first, side by side"),
-    "data": ("showing:data", "SPEC", "write a built-in set as files, with its truth"),
+    "data": ("showing:data", "SPEC|FILE.bvh", "write a built-in set as files, with its truth; or a motion as it is seen"),
     "models": ("showing:models", "", "the models that ship with unweave"),
     "methods": ("showing:methods", "", "the methods, their papers and presets"),
     "measures": ("showing:measures", "", "what evaluate measures"),
@@ -39,8 +42,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
 EXAMPLES = """\
 Start here
   unweave demo
-  unweave train mask --data.a without/ --data.b with/ --batch 16 --minutes 60 --out runs/mine
-  unweave transfer runs/mine --from her.png --onto him.png -o out"""
+  unweave transfer mask-glasses --from her.png --onto him.png -o out
+  unweave train mask --data.a without/ --data.b with/ --batch 16 --minutes 60 --out runs/mine"""
 
 
 def overview() -> str:

@@ -82,14 +82,16 @@ class Segment(Edit):
 
 @dataclass(kw_only=True)
 class Interpolate(Edit):
-    """Walk one code in a straight line from A's to B's: OUT/<picture>-<step>.png and OUT/<picture>-strip.png."""
+    """Walk one code in a straight line from A's to B's: OUT/<picture>-<step>.png and OUT/<picture>-strip.png; of clips .npz and .gif."""
 
     first: Annotated[Positional[str], words("A")]
     """The picture whose code the walk starts from."""
     second: Annotated[Positional[str], words("B")]
     """The picture whose code it ends at."""
     code: Annotated[str, option("NAME")]
-    """Which code: separate (the part), common (everything else) ..."""
+    """Which code: separate (the part), common (everything else), motion, skeleton, view ..."""
+    across: Annotated[str | None, option("NAME")] = None
+    """Of clips: a second code, which walks from row to row of a matrix."""
     onto: Annotated[str | None, option("IMAGE")] = None
     """The picture that all other codes come from; A if it is not given."""
     steps: Annotated[int, option("N")] = 8
@@ -156,10 +158,19 @@ def segment(argv: list[str]) -> int:
 def interpolate(argv: list[str]) -> int:
     """unweave interpolate MODEL A B [--onto IMAGE] --code NAME --steps 8 -o OUT"""
     wish = parse(Interpolate, argv, "interpolate")
-    from unweave import edits
+    from unweave import edits, retargeting
 
-    first, second, *rest = (_one(name) for name in (wish.first, wish.second, wish.onto) if name is not None)
     model = model_of(wish.model, wish.device)
+    if "retarget" in model.verbs:
+        out, clips = Path(wish.out), (wish.first, wish.second)
+        result(retargeting.interpolate(model, *clips, wish.code, out, wish.steps, wish.onto, wish.across))
+        return 0
+    if wish.across is not None:
+        raise UsageError(f"--across is for models of clips; {wish.model} is one of pictures.")
+    first, second = (Path(name) if Path(name).is_dir() else _one(name) for name in (wish.first, wish.second))
+    rest = [] if wish.onto is None else [_one(wish.onto)]
+    if first.is_dir() and not rest:
+        raise UsageError("Where A is a folder of examples, --onto IMAGE says what to draw.")
     done = edits.interpolate(model, first, second, wish.code, Path(wish.out), wish.steps, rest[0] if rest else None, wish.fit)
     result(done.sheet)
     return 0

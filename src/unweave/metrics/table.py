@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -27,6 +28,8 @@ CLEAN = "true pictures without the part"
 MASKS = "true masks"
 LABELS = "attributes"
 FACTORS = "true factors"
+NEW = "classes that training has not seen"
+CONTENTS = "classes whose contents are known, as letters of typefaces"
 TRUE = "true pictures with another value"
 
 MEASURES: dict[str, Measure] = {
@@ -84,6 +87,26 @@ MEASURES: dict[str, Measure] = {
         LABELS,
     ),
     "NAME_leakage_mlp": Measure("how often a small network tells it; the same chance", "share", "lower", LABELS),
+    # Of translations with K examples of a new class: class_top1_k1, class_top1_k5 ...
+    "class_top1_kK": Measure(
+        "translations that a judge takes for the new class, over its accuracy on real pictures", "ratio", "higher", NEW
+    ),
+    "class_top5_kK": Measure("the same, the new class among the judge's first five", "ratio", "higher", NEW),
+    "content_kept_kK": Measure(
+        "translations in which a judge reads the content, over its accuracy on real pictures", "ratio", "higher", CONTENTS
+    ),
+    "glyph_error_kK": Measure("mean difference from the true picture", "1/255", "lower", CONTENTS),
+    "ink_iou_kK": Measure("overlap of what is dark with what is dark in the true picture", "0 to 1", "higher", CONTENTS),
+    "class_kid_kK": Measure(
+        "distance of a class's translations from its real pictures in AlexNet's features, mean over classes",
+        "AlexNet-KID",
+        "lower",
+        "a features file",
+    ),
+    "class_gain": Measure("rise of the judge's share of the new class from K = 1 to K = 10, paired by class", "share", "higher", NEW),
+    "content_random_class": Measure(
+        "content read with class codes that no class has, over the judge's accuracy on real pictures", "ratio", "higher", CONTENTS
+    ),
     "mig_b20_n10k": Measure(
         "for each factor, the information of the number of the code that knows most, less the second's, over the factor's entropy",
         "0 to 1",
@@ -118,7 +141,8 @@ MEASURES: dict[str, Measure] = {
 
 
 def find(name: str) -> Measure:
-    """What a reported name says: `glasses_success` is `NAME_success`. Raises KeyError for a name that is none."""
+    """What a reported name says: `glasses_success` is `NAME_success`, `ink_iou_k5` is `ink_iou_kK`. Raises KeyError for a name that is none."""
+    name = re.sub(r"_k\d+$", "_kK", name)
     key = name if name in MEASURES else next((k for k in MEASURES if k.startswith("NAME_") and name.endswith(k[4:])), name)
     return MEASURES[key]
 
@@ -126,4 +150,4 @@ def find(name: str) -> Measure:
 def ordered(names: Iterable[str]) -> list[str]:
     """Reported names in the order of the table; those of attributes stay together as they come."""
     rank = {name: i for i, name in enumerate(MEASURES)}
-    return sorted(dict.fromkeys(names), key=lambda name: rank.get(name, rank["NAME_success"]))
+    return sorted(dict.fromkeys(names), key=lambda name: rank.get(re.sub(r"_k\d+$", "_kK", name), rank["NAME_success"]))
