@@ -29,7 +29,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "translate": ("translating:translate", "MODEL IMAGE... --examples DIR", "draw pictures in a class shown by a few examples"),
     "alphabet": ("translating:alphabet", "MODEL --examples DIR", "a whole alphabet in the style of a few letters"),
     "interpolate": ("editing:interpolate", "MODEL A B --code NAME", "walk from one picture's (or clip's) code to another's"),
-    "retarget": ("moving:retarget", "MODEL --motion F --skeleton F --view F|DEGREES", "one clip's motion, another's body, a third's camera"),
+    "retarget": ("moving:retarget", "MODEL --motion F --skeleton F --view F|DEGREES", "the motion of one clip, the body of another"),
     "evaluate": ("measuring:evaluate", "MODEL DATA", "measure a model on pictures it has never seen"),
     "compare": ("measuring:compare", "MODEL... --data SPEC", "measure several models, and train some first, side by side"),
     "data": ("showing:data", "SPEC|FILE.bvh", "write a built-in set as files, with its truth; or a motion as it is seen"),

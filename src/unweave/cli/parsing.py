@@ -120,3 +120,14 @@ def count(text: str, what: str) -> int:
     if number < 1 or number != int(number):
         raise UsageError(f"{what} takes a number such as 200000, 200k or 1.5M, not {text!r}.")
     return int(number)
+
+
+def joined(argv: list[str]) -> list[str]:
+    """`--view -30` as `--view=-30`: a negative angle is no option."""
+    found: list[str] = []
+    for word in argv:
+        if found and found[-1] == "--view" and not word.startswith("--"):
+            found[-1] = f"--view={word}"
+        else:
+            found.append(word)
+    return found

@@ -15,7 +15,7 @@ from typing import Annotated
 from tyro.conf import Positional
 
 from unweave.cli import UsageError, result
-from unweave.cli.parsing import count, option, parse, words
+from unweave.cli.parsing import count, joined, option, parse, words
 
 # What an extra of the package brings, and what for.
 EXTRAS = {"logs": ("tensorboard", "curves of a run in TensorBoard")}
@@ -23,18 +23,22 @@ EXTRAS = {"logs": ("tensorboard", "curves of a run in TensorBoard")}
 
 @dataclass(kw_only=True)
 class Write:
-    """Write a built-in set as files: pictures, with their truth (attributes.csv, masks/, clean/, wear/). Without SPEC: list the sets."""
+    """Write a built-in set as files: pictures, with their truth (attributes.csv, masks/, clean/, wear/). Without SPEC: list the sets.
+
+    Or a motion in space (.bvh, .amc, .npz) as it is seen from --view DEGREES, into -o FILE.npz, .gif, .mp4 or .json."""
 
     spec: Annotated[Positional[str | None], words("SPEC")] = None
     """name[:part[,part]][@train|val|test], such as faces:glasses@test; train if no split is named."""
     out: Annotated[str | None, option("DIR", "-o")] = None
-    """A new or empty folder."""
+    """A new or empty folder; for a motion, the file."""
     n: Annotated[str | None, option("N", "-n")] = None
     """Pictures of each set; all of the split if not given."""
     size: Annotated[int, option("S")] = 64
     """Side of the pictures in pixels; 64 if not given."""
     seed: Annotated[int, option("S")] = 0
     """Another seed draws other pictures."""
+    view: Annotated[str | None, option("DEGREES")] = None
+    """Of a motion in space: from where it is seen, 0 from the front, 90 looking to the right of the picture; 0 if not given."""
 
 
 @dataclass
@@ -43,10 +47,12 @@ class Nothing:
 
 
 def data(argv: list[str]) -> int:
-    """unweave data SPEC -o DIR [-n N] [--size S] [--seed S]"""
+    """unweave data SPEC -o DIR [-n N] [--size S] [--seed S], or unweave data FILE.bvh --view DEGREES -o FILE.npz"""
     from unweave.data import NAMES, load
 
-    wish = parse(Write, argv, "data")
+    wish = parse(Write, joined(argv), "data")
+    if wish.spec is not None and Path(wish.spec).suffix.lower() in (".bvh", ".amc", ".npz"):
+        return _seen(wish, wish.spec)
     if wish.spec is None:
         for name, (parts, what) in NAMES.items():
             print(f"{name:<12} {what}\n{'':<12} {name}:PART with {parts}")
@@ -56,6 +62,15 @@ def data(argv: list[str]) -> int:
     from unweave.data.files import write
 
     result(write(load(wish.spec, wish.size, seed=wish.seed, n=None if wish.n is None else count(wish.n, "-n")), wish.out))
+    return 0
+
+
+def _seen(wish: Write, path: str) -> int:
+    from unweave import retargeting
+
+    if wish.out is None:
+        raise UsageError("--out FILE.npz is missing: what to write the clip into.")
+    result(retargeting.project(path, retargeting.angle(wish.view or "0"), Path(wish.out)))
     return 0
 
 

@@ -48,13 +48,17 @@ def read(path: str | Path) -> Clip:
     if frames < 1 or not numbers:
         raise UserError(f"{path} has no frames.")
     if len(numbers) != frames * width:
-        raise UserError(f"{path} is cut short: {frames} frames of {width} channels are {frames * width} numbers, and it has {len(numbers)}.")
+        raise UserError(
+            f"{path} is cut short: {frames} frames of {width} channels are {frames * width} numbers, and it has {len(numbers)}."
+        )
     try:
         values = np.array(numbers, dtype=np.float64).reshape(frames, width)
     except ValueError as error:
         raise UserError(f"{path} is damaged: among its frames stands something that is no number.") from error
     if not np.isfinite(values).all():
-        raise UserError(f"{path} has frames with numbers that are none (NaN or infinite), the first is frame {np.where(~np.isfinite(values))[0][0]}.")
+        raise UserError(
+            f"{path} has frames with numbers that are none (NaN or infinite), the first is frame {np.where(~np.isfinite(values))[0][0]}."
+        )
     return Clip(torch.from_numpy(fifteen(_positions(joints, values), str(path)).astype(np.float32)), 1 / seconds, path.stem)
 
 
