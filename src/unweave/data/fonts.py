@@ -49,12 +49,12 @@ def draw_font(path: str | Path, size: int, characters: str = CHARACTERS) -> NDAr
     Raises UserError for a file that is no font, or that lacks some of them.
     """
     path = Path(path).expanduser()
+    if not path.is_file():
+        raise UserError(f"there is no file {path}; check the path.")
     try:
         font = ImageFont.truetype(str(path), LARGE, layout_engine=ImageFont.Layout.BASIC)
         nothing = _ink(font, ABSENT)
         drawn = [_ink(font, character) for character in characters]
-    except FileNotFoundError as error:
-        raise UserError(f"there is no file {path}; check the path.") from error
     except (OSError, ValueError, MemoryError, SyntaxError) as error:
         packed = " (WOFF2 needs a Pillow built with brotli; convert it to TTF)" if path.suffix.lower() == ".woff2" else ""
         raise UserError(f"{path} cannot be read as a font ({error}){packed}; replace it or take it out.") from error

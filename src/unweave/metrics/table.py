@@ -141,7 +141,7 @@ MEASURES: dict[str, Measure] = {
 
 
 def find(name: str) -> Measure:
-    """What a reported name says: `glasses_success` is `NAME_success`, `ink_iou_k5` is `ink_iou_kK`. Raises KeyError for a name that is none."""
+    """What a name says: `glasses_success` is `NAME_success`, `ink_iou_k5` is `ink_iou_kK`. Raises KeyError for a name that is none."""
     name = re.sub(r"_k\d+$", "_kK", name)
     key = name if name in MEASURES else next((k for k in MEASURES if k.startswith("NAME_") and name.endswith(k[4:])), name)
     return MEASURES[key]

@@ -1,0 +1,84 @@
+"""Fonts from files, made here: a box for every character, its width its number."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unweave.data import ClassFolders, load
+from unweave.data.fonts import draw_font, placed
+from unweave.data.glyphs import CHARACTERS
+from unweave.errors import UserError
+
+builder = pytest.importorskip("fontTools.fontBuilder")
+
+
+def make(path: Path, family: str, characters: str = CHARACTERS, flavor: str | None = None) -> Path:
+    """A font file in which each character is a box of its own width."""
+    from fontTools.pens.ttGlyphPen import TTGlyphPen
+
+    def box(width: int) -> object:
+        pen = TTGlyphPen(None)
+        pen.moveTo((0, 0))
+        for point in ((0, 700), (width, 700), (width, 0)):
+            pen.lineTo(point)
+        pen.closePath()
+        return pen.glyph()
+
+    names = [f"g{ord(c)}" for c in characters]
+    font = builder.FontBuilder(1000, isTTF=True)
+    font.setupGlyphOrder([".notdef", *names])
+    font.setupCharacterMap({ord(c): name for c, name in zip(characters, names, strict=True)})
+    font.setupGlyf({".notdef": box(333), **{name: box(100 + 15 * i) for i, name in enumerate(names)}})
+    font.setupHorizontalMetrics({name: (800, 0) for name in [".notdef", *names]})
+    font.setupHorizontalHeader(ascent=800, descent=-200)
+    font.setupNameTable({"familyName": family, "styleName": "Regular"})
+    font.setupOS2()
+    font.setupPost()
+    font.font.flavor = flavor
+    font.save(path)
+    return path
+
+
+def test_the_rule(tmp_path: Path) -> None:
+    drawn = draw_font(make(tmp_path / "a.ttf", "A"), 64)
+    assert drawn.shape == (36, 64, 64)
+    for i, one in enumerate(drawn):
+        rows, columns = (np.flatnonzero((one < 128).any(axis)) for axis in (1, 0))
+        assert len(rows) == 50 and abs(rows[0] + rows[-1] - 63) <= 1  # 700 units high, and none wider
+        assert abs(len(columns) - 50 * (100 + 15 * i) / 700) <= 1 and abs(columns[0] + columns[-1] - 63) <= 1
+
+
+def test_woff_too(tmp_path: Path) -> None:
+    assert np.array_equal(draw_font(make(tmp_path / "a.woff", "A", flavor="woff"), 32), draw_font(make(tmp_path / "a.ttf", "A"), 32))
+
+
+def test_a_folder_of_fonts(tmp_path: Path) -> None:
+    for i in range(6):
+        make(tmp_path / f"f{i}.ttf", f"Family {i // 2}" if i < 2 else f"Family {i}")
+    (tmp_path / "broken.otf").write_bytes(b"no font")
+    make(tmp_path / "short.ttf", "Short", "ABC")
+    sets = {split: load(ClassFolders(str(tmp_path)), 32, split) for split in ("train", "val", "test")}
+    names = {split: data.classes for split, data in sets.items()}  # type: ignore[attr-defined]
+    assert sorted(sum(names.values(), ())) == [f"f{i}" for i in range(6)]
+    assert any({"f0", "f1"} <= set(found) for found in names.values()), "siblings stay together"
+    said = "\n".join(sets["train"].notes)
+    assert "skipped 2" in said and "broken.otf" in said and "short.ttf lacks DEFGHIJK" in said
+    assert sets["train"].lengths["image"] == 36 * len(names["train"])
+
+
+def test_what_is_no_font(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="check the path"):
+        draw_font(tmp_path / "none.ttf", 32)
+    (tmp_path / "x.woff2").write_bytes(b"wOF2 and no more")
+    with pytest.raises(UserError, match="convert it to TTF"):
+        draw_font(tmp_path / "x.woff2", 32)
+    with pytest.raises(UserError, match="at least two"):
+        load(ClassFolders(str(tmp_path)), 32)
+
+
+def test_nothing_cannot_be_placed() -> None:
+    from PIL import Image
+
+    with pytest.raises(ValueError, match="no ink"):
+        placed(Image.new("L", (9, 9)), 32)
