@@ -17,7 +17,7 @@ Departures of the default:
 2. The separate code is a vector that steers the decoder's norms, read from shifted pictures: it says what, the map says where.
 3. `price`: that code is read with noise and pays for its size, so that it does not repeat what E_c has said.
 4. `undo`: with x = D(E_c(a), E_s(b)), which is a with a known part, D(E_c(x), 0) = a.
-5. Muon, a step size that decays, and for edits an average of the weights.
+5. A critic of patches; Muon, a step size that decays, and for edits an average of the weights.
 In both, the critic reads the codes of the encoder's pass; the authors encode again after the update.
 """
 
@@ -55,7 +55,7 @@ class ContentConfig:
     confusion: float = 0.05  # weight of L_DC: more hides the part better and blurs
     ramp: float = 0.1  # share of the run in which that weight rises from 0 (default networks)
     undo: float = 1.0  # weight of a transfer taken off again (default networks)
-    price: float = 1e-4  # weight of the separate code's size (default networks)
+    price: float = 5e-5  # weight of the separate code's size (default networks)
     lr: float = 0.01  # step size at its highest: Muon's (paper: Adam's)
     lr_critic: float = 0.005  # and the critic's, Muon's (paper: Adam's)
 

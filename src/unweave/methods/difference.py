@@ -19,7 +19,7 @@ which would keep their codes from being zero; the release's spectral norms are l
 3. The zero losses are relative to the size of what each encoder says of its own set: to say all softly would be no way out.
 4. `price`: these codes are read with noise and pay for their size, so that they do not repeat what E_c has said.
 5. `undo`: of u = G(E_c(a), E_a(a), E_b(b)), which is a with a known part more, G(E_c(u), E_a(a), 0) = a; and likewise of b.
-6. Squared errors, Muon, a step size that decays, and for edits an average of the weights.
+6. Squared errors, a critic of patches, Muon, a step size that decays, and for edits an average of the weights.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ from unweave.codes import Code, Codes, Output
 from unweave.errors import UserError
 from unweave.method import Adam, Batch, Group, Method, Muon, Phase, Progress, Terms, images
 from unweave.nn import two_sets
-from unweave.nn.critics import VectorCritic
+from unweave.nn.critics import PatchCritic, VectorCritic
 from unweave.nn.disturb import shifted
 from unweave.nn.encoders import VectorEncoder
-from unweave.nn.steered import LatentCritic, ResidualEncoder, SteeredDecoder
+from unweave.nn.steered import ResidualEncoder, SteeredDecoder
 from unweave.pictures import Sheet
 from unweave.schedules import Ramp, WarmDecay
 
@@ -48,17 +48,17 @@ from unweave.schedules import Ramp, WarmDecay
 class DifferenceConfig:
     size: int = 64  # side of the square pictures, pixels: a multiple of 16 from 32 on (paper: 32, 64, 128 or 256)
     published: bool = False  # the paper's networks and losses
-    common: int = 32  # channels of the common code (default networks)
+    common: int = 16  # channels of the common code (default networks)
     separate: int = 64  # numbers (paper: channels) of each separate code
     width: int = 32  # channels of the outermost layers (default networks)
     reconstruct: float = 1.0  # weight of L_R, both sets
-    zero: float = 0.01  # weight of L_Z, both sets (paper: 1)
-    confusion: float = 0.01  # weight of L_DC: more hides the parts better and blurs
+    zero: float = 0.02  # weight of L_Z, both sets (paper: 1)
+    confusion: float = 0.05  # weight of L_DC: more hides the parts better and blurs
     ramp: float = 0.1  # share of the run in which the weights of L_Z and L_DC rise from 0 (default networks)
     undo: float = 1.0  # weight of a union taken apart again (default networks)
-    price: float = 1e-4  # weight of the separate codes' size (default networks)
+    price: float = 5e-5  # weight of the separate codes' size (default networks)
     lr: float = 0.01  # step size at its highest: Muon's (paper: Adam's)
-    lr_critic: float = 5e-4  # and the critic's, Adam's
+    lr_critic: float = 0.005  # and the critic's, Muon's (paper: Adam's)
 
     def __post_init__(self) -> None:
         if self.size < 32 or self.size % 16:
@@ -102,7 +102,7 @@ class Difference(Method):
             self.common = ResidualEncoder((w, 2 * w, 4 * w), rest, blocks=1)
             self.separate_a, self.separate_b = (VectorEncoder((w, 2 * w, 4 * w, 4 * w), c.separate, c.size) for _ in "ab")
             self.decoder = SteeredDecoder(rest, (4 * w, 2 * w, w), 2 * c.separate)
-            self.critic = LatentCritic(rest, cells, 1, 256, kind="none")
+            self.critic = PatchCritic(rest, 128)
         self.needs = {"a": images(c.size), "b": images(c.size)}
         self.codes = (
             Code("common", "spatial", (rest, cells, cells)),
@@ -114,7 +114,7 @@ class Difference(Method):
         networks = ("common", "separate_a", "separate_b", "decoder")
         self.groups = {
             "autoencoder": Group(networks, moves, clip=5.0, ema=None if c.published else 2000),
-            "critic": Group(("critic",), Adam(c.lr_critic, betas), clip=5.0, keep=False),
+            "critic": Group(("critic",), Adam(c.lr_critic, betas) if c.published else Muon(c.lr_critic), clip=5.0, keep=False),
         }
         self.phases = (Phase("autoencoder", self.difference_loss, others="eval"), Phase("critic", self.critic_loss))
 
