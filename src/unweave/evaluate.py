@@ -26,8 +26,22 @@ from unweave.data import ClassFolders, Folders, Motions, Table, load
 from unweave.data.classes import Classed
 from unweave.data.feed import match, to_float, to_uint8
 from unweave.data.labelled import IN_B, labelled
+from unweave.data.motion import Clips
 from unweave.errors import UserError
-from unweave.metrics import attributes, edits, factors, generators, images, intervals, judges, masks, transfer, translation, two_parts
+from unweave.metrics import (
+    attributes,
+    edits,
+    factors,
+    generators,
+    images,
+    intervals,
+    judges,
+    masks,
+    motion,
+    transfer,
+    translation,
+    two_parts,
+)
 from unweave.metrics.edits import Editor, Made, Pairs
 from unweave.metrics.images import Features
 from unweave.metrics.intervals import Estimate
@@ -54,7 +68,7 @@ def evaluate(model: Any, data: Any, out: str | Path | None = None, pairs: int = 
     if isinstance(model, torch.nn.Module):
         model.eval()
     work = _Work(model, data, pairs, images.find_features(features))
-    report = Report(name, f"{data.spec}@{data.split}, {data.size} px", {})
+    report = Report(name, f"{data.spec}@{data.split}, {data.size} {data.unit}", {})
     with torch.no_grad():
         for part in PARTS:
             if part.applies(work):
@@ -356,6 +370,21 @@ def _add_reconstruction(work: _Work, report: Report) -> None:
     report.sheets["Drawn again: above the pictures, below what the model makes of them"] = draw(Sheet(shown))
 
 
+def _add_motion(work: _Work, report: Report) -> None:
+    model, there = work.model, work.place
+
+    def put(*three: Tensor) -> Tensor:
+        return model.retarget(*(clips.to(there) for clips in three)).cpu()
+
+    found = motion.evaluate(put, lambda x: {k: v.cpu() for k, v in model.encode(x.to(there)).items()}, work.data.truth, work.count)
+    report.measures |= found[""]
+    report.baselines |= {name: found[name] for name in motion.BASELINES}
+    report.notes += [f"{name}: {' '.join((act.__doc__ or '').split())}" for name, act in motion.BASELINES.items()]
+    report.sheets |= {caption: draw(sheet, scale=1) for caption, sheet in motion.sheets(put, model.encode, work.data.truth).items()}
+    long = torch.rand(1, 300, 15, 2)
+    report.cost["milliseconds_for_10_s"] = _milliseconds(lambda: put(long, long, long))
+
+
 def _add_cost(work: _Work, report: Report) -> None:
     if isinstance(work.model, torch.nn.Module):
         report.cost["parameters"] = sum(p.numel() for p in work.model.parameters())
@@ -461,6 +490,7 @@ PARTS = (
     _Part(lambda w: bool(w.attributes), _add_attributes),
     _Part(lambda w: "translate" in getattr(w.model, "verbs", ()) and isinstance(w.data, Classed), _add_translations),
     _Part(lambda w: w.factors, _add_factors),
+    _Part(lambda w: "retarget" in getattr(w.model, "verbs", ()) and isinstance(w.data.truth, Clips), _add_motion),
     _Part(lambda w: "image" in w.seen.offers and bool(w.codes), _add_reconstruction),
     _Part(lambda w: True, _add_cost),
 )

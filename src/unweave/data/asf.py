@@ -41,7 +41,7 @@ def skeleton_of(path: Path) -> Path:
 
 
 def read(path: str | Path, fps: float = FPS) -> Clip:
-    """An AMC file, with the ASF file beside it, as a clip in space, in the file's units. Raises UserError for what is damaged or cut short."""
+    """An AMC file, with the ASF file beside it, as a clip in space, in the file's units. Raises UserError for what is damaged."""
     path = Path(path)
     asf = skeleton_of(path)
     try:

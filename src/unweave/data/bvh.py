@@ -25,8 +25,8 @@ class _Joint:
 
 
 def read(path: str | Path) -> Clip:
-    """A BVH file as a clip in space, in the file's units. Any hierarchy, order of rotations and frame rate; position channels take the place of
-    a joint's OFFSET. Raises UserError for a file that is cut short, has no frames or numbers that are none, or lacks a joint of the fifteen."""
+    """A BVH file as a clip in space, in the file's units. Any hierarchy, order of rotations and frame rate; position channels take the
+    place of a joint's OFFSET. Raises UserError for a file that is cut short, has no frames, numbers that are none, or lacks a joint."""
     path = Path(path)
     try:
         words = path.read_text(errors="replace").split()
@@ -63,7 +63,7 @@ def read(path: str | Path) -> Clip:
 
 
 def _hierarchy(words: list[str]) -> tuple[list[_Joint], int]:
-    """The joints in order of their channels, and where the words after them begin. End sites are skipped. Raises ValueError or IndexError."""
+    """The joints in order of their channels, and where the words after them begin. End sites are skipped. Raises ValueError, IndexError."""
     joints: list[_Joint] = []
     open_: list[int] = []  # the joints that we are inside of; -1 for an end site
     at, last = 1, -1

@@ -49,7 +49,8 @@ class Dataset(ABC):
     spec: str  # as the user would write it
     source: Any  # what `unweave.data.load` made it from: a spec without its split, Folders or a Table
     split: str  # train, val or test
-    size: int  # side of the pictures, pixels
+    size: int  # side of the pictures, pixels; of clips, frames
+    unit: str = "px"  # of the size
     key: str  # a hash of everything that determines the content
     offers: dict[str, Need]  # by column
     lengths: dict[str, int]  # samples by column

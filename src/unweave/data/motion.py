@@ -223,6 +223,8 @@ class MotionSet(Dataset):
     """`grid`: (N, 2, 2, 2, T, 15, 2), motion i on body j seen from view k, in heights of an average body; `degrees`: (N, 2), where the two
     cameras stand. `truth`: any clip of the split, `Clips`."""
 
+    unit = "frames"
+
     def __init__(self, motions: list[Motion], spec: str, source: Any, *, size: int, split: str, seed: int, n: int | None):
         self.spec, self.source, self.split, self.size, self.seed = spec, source, split, size, seed
         n = COUNTS[split] if n is None else n

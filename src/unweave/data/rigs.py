@@ -31,7 +31,7 @@ def plain(name: str) -> str:
 
 
 def fifteen(joints: Mapping[str, Array], where: str) -> Array:
-    """Joints of a rig by name, each (T, 3), -> (T, 15, 3). The neck is the middle of the shoulders, as in OpenPose, the root that of the hips.
+    """Joints of a rig by name, each (T, 3), -> (T, 15, 3). The neck is the middle of the shoulders, as in OpenPose, the root of the hips.
 
     where: the file, for the error. Raises UserError, naming what was looked for, when a joint cannot be found."""
     known = {plain(name): at for name, at in reversed(joints.items())}

@@ -11,12 +11,14 @@ other two forget it.
     L_cross                  cross                             D(E_M(x_i..), E_S(x_.j.), E_V(x_..k)) = x_ijk, from x_111 and x_222
     L_trip                   triplet, margin                   |E(x) - E(same factor)| + margin <= |E(x) - E(another)|, two for each code
     L_foot                   foot                              the feet move through the picture as the true ones do
+    -                        travel                            and the hips are where the true ones are
 
 Departures: 1. The foot loss undoes the standardisation first; the release takes velocities of standardised channels, which are none.
 2. All clips go through an encoder in one call, all recombinations through the decoder in one. 3. The distance of two motion codes is the
 mean over time of the distances at each step. 4. `agree`: codes of one factor in two clips are also the same, not only nearer. 5. `noise`
 on what encoders read, as trackers of joints make. 6. Muon with a decaying step; the preset `paper` keeps Adam. 7. Any angle of view: the
-mean codes of the trained angles are kept, and the line between the two nearest is taken.
+mean codes of the trained angles are kept, and the line between the two nearest is taken. 8. `travel`: velocities that are off by little
+add up to feet that float away; the way itself counts too.
 """
 
 from __future__ import annotations
@@ -53,6 +55,7 @@ class RetargetConfig:
     triplet: float = 1.0  # weight of L_trip
     margin: float = 1.0  # of the triplet loss
     foot: float = 0.1  # weight of L_foot
+    travel: float = 0.0  # weight of the squared distance of the hips from the true ones, in heights
     agree: float = 0.0  # weight of: codes of one factor in two clips are the same
     noise: float = 0.0  # standard deviation of what is added to the joints that encoders read, in heights
     dropout: float = 0.2  # of the decoder
@@ -68,9 +71,9 @@ class RetargetConfig:
 
 
 PRESETS: Mapping[str, RetargetConfig] = {
-    "default": RetargetConfig(agree=1.0, noise=0.004, dropout=0.0),
+    "default": RetargetConfig(travel=10.0, agree=1.0, noise=0.004, dropout=0.0),
     "paper": RetargetConfig(adam=1e-3),
-    "no-triplet": RetargetConfig(agree=0.0, triplet=0.0, noise=0.004, dropout=0.0),
+    "no-triplet": RetargetConfig(travel=10.0, triplet=0.0, noise=0.004, dropout=0.0),
 }
 
 
@@ -179,7 +182,9 @@ class Retarget(Method):
         pairs = [pair for k, code in enumerate(codes) for pair in self._pairs(code, k)]
         terms.add("triplet", torch.stack([losses.triplet(a, b, c, w.margin) for a, b, c in pairs]).sum(), w.triplet)
         terms.add("agree", torch.stack([losses.agree(a, b, c) for a, b, c in pairs]).mean(), w.agree)
-        terms.add("foot", losses.squared(self._feet(made[0]), self._feet(target)), w.foot)
+        own, true = self.joints(made[0]), self.joints(target)
+        terms.add("foot", losses.squared(self._feet(own), self._feet(true)), w.foot)
+        terms.add("travel", losses.squared(own[:, :, ROOT], true[:, :, ROOT]), w.travel)
         return terms
 
     def _pairs(self, code: Tensor, k: int) -> list[tuple[Tensor, Tensor, Tensor]]:
@@ -188,10 +193,9 @@ class Retarget(Method):
             code = code.transpose(2, 3).flatten(1, 2)
         return [(code[2 + k], code[0], code[1]), (code[5 + k], code[1], code[0])]
 
-    def _feet(self, channels: Tensor) -> Tensor:
+    def _feet(self, joints: Tensor) -> Tensor:
         """Velocities of the feet through the picture, (N, T - 1, 2, 2), in units of the deviation of the hips' velocity."""
-        scale = self.deviation[STILL:].mean()
-        return self.joints(channels)[:, :, list(FEET)].diff(dim=1) / scale
+        return joints[:, :, list(FEET)].diff(dim=1) / self.deviation[STILL:].mean()
 
     def after(self, step: int, logged: Mapping[str, float]) -> None:
         """The mean view codes follow those of the step."""

@@ -31,6 +31,7 @@ FACTORS = "true factors"
 NEW = "classes that training has not seen"
 CONTENTS = "classes whose contents are known, as letters of typefaces"
 TRUE = "true pictures with another value"
+GRID = "every motion on every body from every view"
 
 MEASURES: dict[str, Measure] = {
     "transfer_success": Measure("transfers in which an independent judge sees the part", "share", "higher", MEMBERS),
@@ -136,6 +137,21 @@ MEASURES: dict[str, Measure] = {
         "higher",
         FACTORS,
     ),
+    "pose_error": Measure("distance of joints from the true clip's, the hips of each frame laid on one another", "heights", "lower", GRID),
+    "pose_error_same_view": Measure("the same where motion, body and view come from clips seen from one angle", "heights", "lower", GRID),
+    "travel_error": Measure("distance of the hips from the true ones, both from the origin on", "heights", "lower", GRID),
+    "foot_skate": Measure("speed of feet while the true ones stand, beyond theirs", "heights/s", "lower", GRID),
+    "bone_error": Measure("difference of a limb's length in the picture from the true one", "heights", "lower", GRID),
+    **{
+        f"{factor}_in_{code}": Measure(
+            f"how often a linear reader tells the {factor} from the {code} code, of {of}",
+            "share",
+            "higher" if factor == code else "lower",
+            GRID,
+        )
+        for factor, of in {"motion": "20 motions; chance .05", "skeleton": "20 bodies; chance .05", "view": "7 angles; chance .14"}.items()
+        for code in ("motion", "skeleton", "view")
+    },
     "reconstruction_error": Measure("mean error of pictures encoded and decoded again", "1/255", "lower"),
 }
 
