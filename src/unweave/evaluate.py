@@ -317,13 +317,7 @@ def _add_two_parts(work: _Work, report: Report) -> None:
     others, notes = two_parts.baselines(pairs, own)
     report.baselines = {name: two_parts.measure(other, pairs, own, judge, accuracy) for name, other in others.items()}
     report.notes += notes
-    assert pairs.worn is not None and pairs.clean is not None
-    first, a, b = range(min(SHOWN, len(pairs))), to_float(pairs.a), to_float(pairs.b)
-    rows = {"a": a, "b": b, "union": made.union, "truth": to_float(pairs.worn)}
-    report.sheets["Unions: pictures of a with b's part beside their own"] = draw(_rows(rows, first))
-    rows = {"a": a, "neither": made.neither_a, "truth": to_float(own.clean)}
-    rows |= {"b": b, "neither ": made.neither_b, "truth ": to_float(pairs.clean)}
-    report.sheets["Intersections: the first of the test pairs without any part"] = draw(_rows(rows, first))
+    report.sheets |= {caption: draw(sheet) for caption, sheet in two_parts.sheets(made, pairs, own, SHOWN).items()}
 
 
 def _add_factors(work: _Work, report: Report) -> None:

@@ -20,6 +20,7 @@ from unweave.data.feed import to_float
 from unweave.metrics import edits, intervals, judges, transfer
 from unweave.metrics.edits import Pairs
 from unweave.metrics.intervals import Estimate
+from unweave.pictures import Sheet
 
 PARTS = (Attribute("a"), Attribute("b"))  # the part of set a, and that of set b
 LESSONS = 1000  # faces of each set that the judge learns from, and as many unions
@@ -115,6 +116,18 @@ def baselines(pairs: Pairs, own: Own) -> tuple[dict[str, Joined], list[str]]:
         "nothing: the pictures as they are.",
         "copy_paste: the box of b's true mask pasted on a; a part is taken off by pasting that box of a picture of the other set.",
     ]
+
+
+def sheets(made: Joined, pairs: Pairs, own: Own, count: int) -> dict[str, Sheet]:
+    """The first `count` test pairs, by caption; the word before the colon names the file."""
+    assert pairs.worn is not None and pairs.clean is not None
+    a, b = to_float(pairs.a[:count]), to_float(pairs.b[:count])
+    unions = [a, b, made.union[:count], to_float(pairs.worn[:count])]
+    alone = [a, made.neither_a[:count], to_float(own.clean[:count]), b, made.neither_b[:count], to_float(pairs.clean[:count])]
+    return {
+        "Unions: pictures of a with b's part beside their own": Sheet([list(row) for row in unions], left=["a", "b", "union", "truth"]),
+        "Intersections: pictures without any part": Sheet([list(row) for row in alone], left=["a", "neither", "truth", "b", "neither", "truth"]),
+    }
 
 
 def measure(made: Joined, pairs: Pairs, own: Own, judge: Judge, accuracy: float | None = None) -> dict[str, Estimate]:
