@@ -126,7 +126,9 @@ def sheets(made: Joined, pairs: Pairs, own: Own, count: int) -> dict[str, Sheet]
     alone = [a, made.neither_a[:count], to_float(own.clean[:count]), b, made.neither_b[:count], to_float(pairs.clean[:count])]
     return {
         "Unions: pictures of a with b's part beside their own": Sheet([list(row) for row in unions], left=["a", "b", "union", "truth"]),
-        "Intersections: pictures without any part": Sheet([list(row) for row in alone], left=["a", "neither", "truth", "b", "neither", "truth"]),
+        "Intersections: pictures without any part": Sheet(
+            [list(row) for row in alone], left=["a", "neither", "truth", "b", "neither", "truth"]
+        ),
     }
 
 
