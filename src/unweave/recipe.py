@@ -209,7 +209,7 @@ def _go(model: Method, run: Run, asked: Settings, material: _Material, on_progre
 
 def _fixed(held: Dataset, model: Method, count: int, device: torch.device) -> Batch:
     """The first held-out samples, always the same: at most `count` pictures of each stream (of grids at least one)."""
-    count //= max(1, *(need.pictures for need in model.needs.values()))
+    count //= max(1, *(need.pictures for need in model.needs.values() if need.kind != "examples"))
     count = min(max(1, count), *(held.lengths[name] for name in model.needs))
     samples = held.batch(0, count, seed=0)
     return {n: (to_float(s) if s.dtype == torch.uint8 else s).to(device) for n, s in samples.items()}

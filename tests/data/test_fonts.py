@@ -30,7 +30,7 @@ def make(path: Path, family: str, characters: str = CHARACTERS, flavor: str | No
     font.setupGlyphOrder([".notdef", *names])
     font.setupCharacterMap({ord(c): name for c, name in zip(characters, names, strict=True)})
     font.setupGlyf({".notdef": box(333), **{name: box(100 + 15 * i) for i, name in enumerate(names)}})
-    font.setupHorizontalMetrics({name: (800, 0) for name in [".notdef", *names]})
+    font.setupHorizontalMetrics(dict.fromkeys([".notdef", *names], (800, 0)))
     font.setupHorizontalHeader(ascent=800, descent=-200)
     font.setupNameTable({"familyName": family, "styleName": "Regular"})
     font.setupOS2()

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unweave.data import load
 from unweave.data import glyphs as home
+from unweave.data import load
 from unweave.data.glyphs import CHARACTERS, PICTURES, PLAIN, TABLE, face, faces, packed
 from unweave.errors import UserError
 
@@ -22,8 +22,8 @@ def test_every_glyph_follows_the_rule() -> None:
     assert pictures.shape == (464, 36, 64, 64) and pictures.dtype == np.uint8
     for one in pictures[::40, ::7].reshape(-1, 64, 64):
         rows, columns = (np.flatnonzero((one < 128).any(axis)) for axis in (1, 0))
-        assert max(rows[-1] - rows[0], columns[-1] - columns[0]) + 1 in (48, 49, 50, 51)
-        assert abs(rows[0] + rows[-1] - 63) <= 2 and abs(columns[0] + columns[-1] - 63) <= 2
+        assert max(rows[-1] - rows[0], columns[-1] - columns[0]) + 1 in range(45, 54)  # faint or soft edges
+        assert abs(rows[0] + rows[-1] - 63) <= 3 and abs(columns[0] + columns[-1] - 63) <= 3
 
 
 def test_families_stay_together() -> None:

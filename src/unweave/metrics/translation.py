@@ -132,11 +132,11 @@ def moved(x: Tensor, generator: torch.Generator) -> Tensor:
     return F.grid_sample(x, F.affine_grid(place, list(x.shape), align_corners=False), padding_mode="border", align_corners=False)
 
 
-def judge_of(parts: Sequence[Classed], steps: int = STEPS) -> TranslationJudge:
+def judge_of(parts: Sequence[Classed]) -> TranslationJudge:
     """The judge of these classes (training, val, test), taught once and kept in the cache."""
     lessons = Lessons(parts)
     config = TranslationJudgeConfig(size=lessons.size, classes=lessons.classes, contents=lessons.contents)
-    return judges._made(TranslationJudge, config, lessons, 2, steps, False)  # type: ignore[arg-type]
+    return judges._made(TranslationJudge, config, lessons, 2, STEPS, False)  # type: ignore[arg-type]
 
 
 # -- what is asked -------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,134 @@
+"""funit: what its losses do, that the class steers only what it may, and what it refuses."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from contract import tiny
+from unweave.codes import Codes
+from unweave.errors import UserError
+from unweave.method import Progress
+from unweave.methods.funit import PRESETS, Funit, FunitConfig
+
+
+def progress(step: int = 0, fraction: float = 0.5) -> Progress:
+    return Progress(step, 0, fraction, torch.Generator().manual_seed(step))
+
+
+def model(case: str = "funit", **changes: object) -> Funit:
+    torch.manual_seed(0)
+    return Funit(replace(tiny.config(case), **changes))
+
+
+def test_more_examples_are_the_mean_of_their_codes() -> None:
+    one = model().eval()
+    x = tiny.batch(one)["content"]
+    with torch.no_grad():
+        codes = one.encode(x)
+        by_hand = one.decode(codes.only("content") | Codes(class_=codes["class_"].mean(0, keepdim=True))).image
+        assert torch.allclose(one.translate(x, x), by_hand, atol=1e-6)
+        assert torch.allclose(one.mean_class(x[None]), codes["class_"].mean(0, keepdim=True), atol=1e-6)
+
+
+def test_the_class_reaches_the_picture_by_scales_and_shifts_alone() -> None:
+    """With the perceptron's last layer at zero, every class draws the same picture."""
+    one = model().eval()
+    torch.nn.init.zeros_(one.decoder.steer[-1].weight)
+    x = tiny.batch(one)["content"]
+    with torch.no_grad():
+        assert torch.equal(one.translate(x, x[:1]), one.translate(x, x[1:2]))
+
+
+def test_nothing_is_kept_between_calls() -> None:
+    one = model().eval()
+    x = tiny.batch(one)["content"]
+    with torch.no_grad():
+        first, _, again = one.translate(x, x[:1]), one.translate(x, x[1:3]), one.translate(x, x[:1])
+    assert torch.equal(first, again)
+
+
+def test_grey_models_take_and_make_colour_pictures() -> None:
+    grey = model(channels=1).eval()
+    colour = torch.rand(2, 3, 32, 32) * 2 - 1
+    with torch.no_grad():
+        drawn = grey.translate(colour, colour.mean(1, keepdim=True))
+    assert drawn.shape == (2, 3, 32, 32) and torch.equal(drawn[:, 0], drawn[:, 2])
+    coloured = model().eval()
+    assert coloured.translate(colour[:, :1], colour).shape == (2, 3, 32, 32)
+
+
+@pytest.mark.parametrize("case", ["funit", "funit:paper"])
+def test_terms(case: str) -> None:
+    one = model(case)
+    batch = tiny.batch(one)
+    translator = one.translator_loss(batch, progress())
+    assert list(translator.values) == ["adversary", "reconstruct", "features"]
+    critic = one.critic_loss(batch, progress())
+    assert list(critic.values) == ["real", "fake"] + (["penalty"] if case == "funit:paper" else [])
+    assert [phase.name for phase in one.phases] == ["translator", "critic"] + (["penalty"] if case == "funit" else [])
+    assert all(
+        phase.precision == "fp32" for phase in one.phases if phase.name == "penalty" or (phase.name, case) == ("critic", "funit:paper")
+    )
+
+
+def test_the_critic_is_asked_about_the_own_class_alone() -> None:
+    one = model()
+    batch = tiny.batch(one)
+    x, label = batch["content"], torch.zeros(len(batch["content"]), dtype=torch.long)
+    logits = one.critic(x, label)[0]
+    gradient = torch.autograd.grad(logits.sum(), one.critic.own.weight)[0]
+    assert gradient[0].abs().sum() > 0 and gradient[1:].abs().sum() == 0
+
+
+def test_a_reconstruction_takes_its_class_from_others() -> None:
+    """The default: other mates, another reconstruction. Published: mates are not even needed."""
+    one = model()
+    batch = tiny.batch(one)
+    first = one.translator_loss(dict(batch), progress()).values["reconstruct"]
+    other = one.translator_loss({**batch, "mates": -batch["mates"]}, progress()).values["reconstruct"]
+    assert not torch.equal(first, other)
+    assert "mates" not in model("funit:paper").needs
+
+
+def test_sizes_of_the_paper() -> None:
+    with torch.device("meta"):
+        paper = Funit(replace(PRESETS["paper"], seen=119))
+    assert paper.codes[0].shape == (512, 16, 16) and paper.codes[1].shape == (64,)
+    assert paper.critic.own.weight.shape == (119, 1024)
+
+
+class Many:
+    """Stands for a set of a great many classes."""
+
+    classes, grey = range(10_000_000), True
+
+
+def test_what_it_refuses() -> None:
+    for wrong in ({"shots": 0}, {"channels": 2}, {"lazy": 0}, {"seen": 1}):
+        with pytest.raises(UserError, match="funit needs"):
+            FunitConfig(**wrong)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="10,000,000 classes take"):
+        Funit.suited(FunitConfig(), Many())
+    with pytest.raises(UserError, match="256"):
+        FunitConfig(size=512)
+
+
+def test_it_learns_to_draw_again() -> None:
+    """A few steps on one batch bring the reconstruction error down."""
+    one = model(shots=1)
+    batch = tiny.batch(one)
+    batch["mates"] = batch["content"][:, None]
+    group = one.groups["translator"]
+    parameters = [p for name in group.networks for p in getattr(one, name).parameters()]
+    optimiser = group.optimiser.build(parameters)
+    for options in optimiser.param_groups:
+        options["lr"] = 0.01
+    errors = []
+    for step in range(25):
+        terms = one.translator_loss(dict(batch), progress(step, 0.0))
+        errors.append(terms.values["reconstruct"].item())
+        optimiser.zero_grad()
+        terms.values["reconstruct"].backward()
+        optimiser.step()
+    assert sum(errors[-5:]) < 0.6 * sum(errors[:5])

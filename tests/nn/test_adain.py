@@ -1,0 +1,47 @@
+"""AdaIN and the networks around it."""
+
+import torch
+
+from unweave.nn.adain import AdaINDecoder, Ascent, ClassCritic, ClassEncoder, ContentEncoder, adain
+from unweave.nn.bend import bent
+
+
+def test_adain_gives_the_asked_mean_and_deviation() -> None:
+    torch.manual_seed(0)
+    x, scale, shift = torch.randn(2, 3, 8, 8) * 5 + 7, torch.tensor([[1.0, 2.0, 3.0], [0.5, 0.0, 1.0]]), torch.randn(2, 3)
+    y = adain(x, scale, shift)
+    assert torch.allclose(y.mean((2, 3)), shift, atol=1e-4)
+    assert torch.allclose(y.std((2, 3), correction=0), scale, atol=1e-3)
+
+
+def test_shapes() -> None:
+    x = torch.randn(2, 3, 32, 32)
+    for patch, widths in ((1, (4, 8, 8, 16)), (2, (4, 8, 16))):
+        content = ContentEncoder(3, widths, patch)(x)
+        class_ = ClassEncoder(3, (4, 8, 8), 5, patch)(x)
+        assert content.shape == (2, 16, 4, 4) and class_.shape == (2, 5)
+        for fine in (False, True):
+            assert AdaINDecoder(widths[::-1], 3, 5, 8, patch, fine)(content, class_).shape == x.shape
+
+
+def test_a_critic_answers_for_the_class_alone() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(3, 1, 32, 32)
+    for projection in (False, True):
+        critic = ClassCritic(1, (4, 8, 8), 5, 2, 1, projection)
+        with torch.no_grad():
+            logits, features = critic(x, torch.tensor([0, 1, 2]))
+            alone = [critic(x[i : i + 1], torch.tensor([i]))[0][0] for i in range(3)]
+        assert logits.shape == (3, 8, 8) and features.shape == (3, 8)
+        assert torch.allclose(logits, torch.stack(alone), atol=1e-5)
+    assert Ascent(4, 8, half=True)(torch.randn(1, 4, 8, 8)).shape == (1, 8, 4, 4)
+
+
+def test_bent_pictures() -> None:
+    x = -torch.ones(16, 1, 32, 32)
+    x[:, :, 10:20, 10:20] = 1.0
+    y = bent(x, torch.Generator().manual_seed(0))
+    assert y.shape == x.shape and y.min() >= -1 and y.max() <= 1 and not torch.allclose(x, y)
+    area = (y > 0).sum((1, 2, 3))
+    assert area.max() > 120 and area.min() < 90 and (area > 20).all()
+    assert torch.equal(y, bent(x, torch.Generator().manual_seed(0)))
