@@ -1,0 +1,94 @@
+"""Figures of few-shot translation on glyphs: train, measure on unseen typefaces, draw outside fonts, time an alphabet.
+
+    python benchmarks/glyphs.py -o DIR [--minutes 170] [--batch 32] [--run RUN] [--fonts FOLDER] [--features FILE.npz]
+
+Writes DIR/run (unless --run names a finished one), DIR/report, DIR/outside.csv (for each font of --fonts: overlap of ink with the true letters,
+of the model with five examples and of the copied content), DIR/figures.json.
+"""
+
+import argparse
+import csv
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import unweave as uw
+from unweave.data.feed import to_float
+from unweave.data.fonts import draw_font, fonts_in
+from unweave.data.glyphs import CHARACTERS, PLAIN, face
+from unweave.errors import UserError
+from unweave.metrics.intervals import mean
+from unweave.metrics.translation import ink_iou
+
+SHOWN = "AGRS5"
+
+
+def pictures(drawn: np.ndarray) -> torch.Tensor:
+    """uint8 (N, S, S) -> (N, 3, S, S) in [-1, 1]"""
+    return to_float(torch.from_numpy(drawn.copy()))[:, None].expand(-1, 3, -1, -1)
+
+
+def outside(model, fonts: list[Path], out: Path) -> dict[str, object]:
+    """Overlap of ink on fonts of other makers, letters that are not shown alone."""
+    shown = [CHARACTERS.index(c) for c in SHOWN]
+    others = [i for i in range(len(CHARACTERS)) if i not in shown]
+    plain, rows = pictures(face(PLAIN, model.size)), []
+    for path in fonts:
+        try:
+            true = pictures(draw_font(path, model.size))
+        except UserError as error:
+            print(error)
+            continue
+        made = model.translate(plain[others], true[shown])
+        rows.append((str(path), *(ink_iou(x, true[others]).mean().item() for x in (made, plain[others]))))
+    with (out / "outside.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("font", "model", "copy"), *rows])
+    if not rows:
+        return {}
+    gains = np.array([made - copied for _, made, copied in rows])
+    return {"outside_gain": mean(gains).plain(), "outside_better_share": float((gains > 0).mean())}
+
+
+def seconds_an_alphabet(model) -> float:
+    """36 letters from five examples, the median of five times."""
+    plain, taken = pictures(face(PLAIN, model.size)), []
+    for _ in range(5):
+        started = time.perf_counter()
+        model.translate(plain, plain[:5])
+        taken.append(time.perf_counter() - started)
+    return sorted(taken)[2]
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("-o", "--out", type=Path, required=True)
+    options.add_argument("--run", type=Path)
+    options.add_argument("--preset")
+    options.add_argument("--minutes", type=float, default=170)
+    options.add_argument("--batch", type=int, default=32)
+    options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--fonts", type=Path)
+    options.add_argument("--features")
+    wish = options.parse_args()
+    wish.out.mkdir(parents=True, exist_ok=True)
+    run = wish.run
+    if run is None:
+        run = uw.train(
+            "funit", "glyphs", preset=wish.preset, size=64, minutes=wish.minutes, batch=wish.batch, seed=wish.seed, out=wish.out / "run"
+        ).path
+    model = uw.load(run)
+    report = uw.evaluate(model, "glyphs@test", wish.out / "report", features=wish.features)
+    print(report)
+    figures = {**report.json(), "seconds_an_alphabet": seconds_an_alphabet(model)}
+    if wish.fonts is not None:
+        figures |= outside(model, fonts_in(wish.fonts), wish.out)
+    (wish.out / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
+    print({name: value for name, value in figures.items() if name.startswith(("outside", "seconds"))})
+    print(wish.out / "figures.json")
+
+
+if __name__ == "__main__":
+    main()
