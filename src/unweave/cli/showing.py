@@ -18,7 +18,7 @@ from unweave.cli import UsageError, result
 from unweave.cli.parsing import count, joined, option, parse, words
 
 # What an extra of the package brings, and what for.
-EXTRAS = {"logs": ("tensorboard", "curves of a run in TensorBoard")}
+EXTRAS = {"logs": ("tensorboard", "curves of a run in TensorBoard"), "video": ("av", "clips as MP4")}
 
 
 @dataclass(kw_only=True)

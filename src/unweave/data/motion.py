@@ -28,6 +28,7 @@ from unweave.method import Need, clip_grids
 VERSION = 1  # of the motions: raise it whenever a clip changes
 LONG = 128  # frames of a procedural motion
 VIEWS = (-90.0, -60.0, -30.0, 0.0, 30.0, 60.0, 90.0)  # degrees
+SOFT = 0.005  # leg lengths: of two feet whose heights differ by less, both carry
 SPREAD = 7.0  # degrees to either side of these that a camera in training stands off
 COUNTS = {"train": 20000, "val": 200, "test": 1000}  # grids
 MOTIONS = {"train": 220, "val": 10, "test": 20}  # of each kind that the split shows
@@ -163,7 +164,7 @@ def pose(a: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
     body = average()
     feet = stand(directions, torch.zeros(*directions.shape[:2], 3), body)[:, :, list(FEET)] / legs(body)  # (N, T, 2, 3), from the hips
     low = feet[..., 1].amin(2)
-    rests = (-(feet[..., 1] - low[..., None]) / 0.02).softmax(2)
+    rests = (-(feet[..., 1] - low[..., None]) / SOFT).softmax(2)
     moves = torch.diff(feet, dim=1)[..., [0, 2]]
     step = -(moves * (rests[:, 1:, :, None] + rests[:, :-1, :, None]) / 2).sum(2)  # (N, T - 1, 2), on the ground
     ahead = torch.stack([a["yaw"].sin(), a["yaw"].cos()], -1)[:, 1:] * a["drift"][:, 1:, None] / FPS
