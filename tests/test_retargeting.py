@@ -50,7 +50,7 @@ def test_retarget(model: str, files: dict[str, str], tmp_path: Path, out: str, v
     written = Path(capsys.readouterr().out.strip().splitlines()[-1])
     if out == "a.gif":
         with Image.open(written) as picture:
-            assert picture.n_frames == 20 and picture.width == 240 * (3 if view[0] == "-" else 4)
+            assert picture.n_frames == 40 and picture.width == 240 * (3 if view[0] == "-" else 4)
     else:
         joints = clips.read(written).joints
         assert joints.shape == (20, 15, 2), "40 frames at 60 a second are 20 at 30"
