@@ -2,8 +2,8 @@
 
     python benchmarks/glyphs.py -o DIR [--minutes 170] [--batch 32] [--run RUN] [--fonts FOLDER] [--features FILE.npz]
 
-Writes DIR/run (unless --run names a finished one), DIR/report, DIR/outside.csv (for each font of --fonts: overlap of ink with the true letters,
-of the model with five examples and of the copied content), DIR/figures.json.
+Writes DIR/run (unless --run names a finished one), DIR/report, DIR/outside.csv (for each font of --fonts: overlap of ink with the true
+letters, of the model with five examples and of the copied content), DIR/figures.json.
 """
 
 import argparse
