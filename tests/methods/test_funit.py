@@ -131,4 +131,4 @@ def test_it_learns_to_draw_again() -> None:
         optimiser.zero_grad()
         terms.values["reconstruct"].backward()
         optimiser.step()
-    assert sum(errors[-5:]) < 0.6 * sum(errors[:5])
+    assert sum(errors[-5:]) < 0.75 * sum(errors[:5])

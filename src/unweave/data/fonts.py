@@ -88,7 +88,8 @@ class Fonts(Classed):
         per, shape = len(CHARACTERS), (len(paths) * len(CHARACTERS), size, size)
 
         def fill(file: Path) -> list[str | None]:
-            array, errors = np.load(file, mmap_mode="r+"), []
+            array = np.load(file, mmap_mode="r+")
+            errors: list[str | None] = []
             for row, path in enumerate(paths):
                 try:
                     array[row * per : (row + 1) * per] = draw_font(path, size)

@@ -25,7 +25,7 @@ HERE = Path(__file__).parent / "typefaces"
 PICTURES, TABLE = HERE / "glyphs.npy.xz", HERE / "faces.csv"
 CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 NATIVE = 64  # pixels a side, as packed
-PLAIN = "redundan"  # a plain face of the training split: contents that a user need not bring
+PLAIN = "lamebrai"  # a plain face of the training split: contents that a user need not bring
 VERSION = 1  # raise it whenever a picture changes
 
 

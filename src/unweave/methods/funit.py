@@ -91,6 +91,9 @@ class Funit(Method):
     def __init__(self, config: FunitConfig):
         super().__init__(config)
         c, w = config, config.width
+        inner: tuple[int, ...]
+        judged: tuple[int, ...]
+        looks: tuple[int, ...]
         if c.published:
             patch, inner, judged = 1, (w, 2 * w, 4 * w, 8 * w), (w, 2 * w, 4 * w, 8 * w, 16 * w, 16 * w)
             looks, blocks = (w, 2 * w, 4 * w, 4 * w, 4 * w), 2

@@ -136,7 +136,7 @@ def judge_of(parts: Sequence[Classed]) -> TranslationJudge:
     """The judge of these classes (training, val, test), taught once and kept in the cache."""
     lessons = Lessons(parts)
     config = TranslationJudgeConfig(size=lessons.size, classes=lessons.classes, contents=lessons.contents)
-    return judges._made(TranslationJudge, config, lessons, 2, STEPS, False)  # type: ignore[arg-type]
+    return judges._made(TranslationJudge, config, lessons, 2, STEPS, False)
 
 
 # -- what is asked -------------------------------------------------------------------------------------------------------------
@@ -173,7 +173,7 @@ def trial(test: Classed, most: int = 12, seed: int = 0) -> Trial:
     chosen = []
     for letter in letters:
         alike = np.flatnonzero(train.contents == letter)
-        own = alike[train.labels[alike] == train.classes.index(train.plain)] if given else alike  # type: ignore[arg-type]
+        own = alike[train.labels[alike] == train.classes.index(train.plain)] if given else alike
         chosen.append(int(own[0] if given else random.choice(own)))
     return Trial(train.take("image", chosen), test.labels[rows], rows, np.stack(shown), letters)
 
@@ -181,7 +181,7 @@ def trial(test: Classed, most: int = 12, seed: int = 0) -> Trial:
 def translated(model: Any, test: Classed, asked: Trial) -> dict[int, Tensor]:
     """What the model draws with K examples: K -> (n, 3, S, S) on the CPU. Each example is encoded once."""
     contents, known = _content(model, asked), _classes(model, test, np.unique(asked.examples))
-    return {k: _drawn(model, contents, torch.stack([known[row] for row in asked.examples[:, :k].ravel()]).unflatten(0, (-1, k)).mean(1))
+    return {k: _drawn(model, contents, torch.stack([known[row] for row in asked.examples[:, :k].ravel().tolist()]).unflatten(0, (-1, k)).mean(1))
             for k in asked.shots}  # fmt: skip
 
 
@@ -326,14 +326,19 @@ def sheets(test: Classed, asked: Trial, made: dict[int, Tensor], others: dict[st
     return found
 
 
+def _classed(data: Any) -> Classed:
+    assert isinstance(data, Classed)
+    return data
+
+
 def measure(
     model: Any, test: Classed, features: Any = None
 ) -> tuple[dict[str, Estimate], dict[str, dict[str, Estimate]], dict[str, Sheet]]:
     """Figures of a model and of the baselines, and sheets. test: the test split; features: for the per-class kernel distance."""
-    parts = [test.content_source(), *([] if test.split == "val" else [test.sibling("val")]), test]
-    judge = judge_of(parts)  # type: ignore[arg-type]
+    parts = [test.content_source(), test] if test.split == "val" else [test.content_source(), _classed(test.sibling("val")), test]
+    judge = judge_of(parts)
     asked = trial(test)
-    scores = Scores(judge, sum(len(part.classes) for part in parts[:-1]), test, asked, features)  # type: ignore[attr-defined]
+    scores = Scores(judge, sum(len(part.classes) for part in parts[:-1]), test, asked, features)
     made, others = translated(model, test, asked), baselines(test, asked)
     figures: dict[str, Estimate] = {}
     for k, pictures in made.items():

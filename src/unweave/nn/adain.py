@@ -111,7 +111,8 @@ class AdaINDecoder(nn.Module):
         self.blocks = nn.ModuleList([AdaINResidual(widths[0]), AdaINResidual(widths[0])])
         self.ups = nn.ModuleList([_conv(i, o, 3) if fine else Normed(i, o, 5) for i, o in pairwise(widths)])
         self.steered = nn.ModuleList([AdaINResidual(o) for o in widths[1:]] if fine else [])
-        self.last = _conv(widths[-1], outputs * patch**2, 3 if fine else 7)
+        self.last = _conv(widths[-1], (4 if patch > 1 else outputs) * patch**2, 3 if fine else 7)
+        self.paint = nn.Sequential(nn.ReLU(), _conv(4, outputs, 3)) if patch > 1 else nn.Identity()  # or the squares would show
         self.needs = [4 * widths[0]] * 2 + [4 * o for o in widths[1:] if fine]
         self.steer = nn.Sequential(
             nn.Linear(code, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, sum(self.needs))
@@ -127,7 +128,7 @@ class AdaINDecoder(nn.Module):
                 h = self.steered[k](F.interpolate(up(h), scale_factor=2, mode="nearest"), next(numbers))
             else:
                 h = up(F.interpolate(h, scale_factor=2, mode="nearest"))
-        return F.pixel_shuffle(self.last(h), self.patch)
+        return self.paint(F.pixel_shuffle(self.last(h), self.patch))
 
 
 class Ascent(nn.Module):
@@ -135,12 +136,12 @@ class Ascent(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, half: bool = False):
         super().__init__()
-        self.first, self.second, self.half = _conv(inputs, inputs, 3), _conv(inputs, outputs, 3), half
+        self.first, self.second, self.halves = _conv(inputs, inputs, 3), _conv(inputs, outputs, 3), half
         self.shortcut = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.first(F.leaky_relu(x, SLOPE))
-        if self.half:
+        if self.halves:
             x, h = _halved(x), _halved(h)
         return self.shortcut(x) + self.second(F.leaky_relu(h, SLOPE))
 
