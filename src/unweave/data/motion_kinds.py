@@ -46,7 +46,7 @@ class Angles:
         """The angle of a cycle that comes `low` to `high` times a second, (N, T), with a tempo that wavers."""
         return 2 * math.pi * (self.between(low, high) * self.at + self.between(0, 1)) + self.wander(0.15)
 
-    def bump(self, cycle: Tensor, sharp: float = 1.0) -> Tensor:
+    def bump(self, cycle: Tensor, sharp: float | Tensor = 1.0) -> Tensor:
         """0 to 1 and back once a cycle."""
         return ((1 - cycle.cos()) / 2) ** sharp
 

@@ -34,7 +34,7 @@ def fifteen(joints: Mapping[str, Array], where: str) -> Array:
     """Joints of a rig by name, each (T, 3), -> (T, 15, 3). The neck is the middle of the shoulders, as in OpenPose, the root of the hips.
 
     where: the file, for the error. Raises UserError, naming what was looked for, when a joint cannot be found."""
-    known = {plain(name): at for name, at in reversed(joints.items())}
+    known = {plain(name): at for name, at in reversed(list(joints.items()))}
     found: dict[str, Array] = {}
     for joint in JOINTS:
         side = joint.split()[0] if " " in joint else ""

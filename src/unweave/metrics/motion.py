@@ -79,8 +79,13 @@ def trial(clips: Clips, count: int, same_view: bool = False, seed: int = 0) -> T
         degrees[:, 1] = degrees[:, 0]
     w, b, v = (torch.from_numpy(x) for x in (windows, people, degrees))
     third = torch.from_numpy(two(rng, count, len(clips.starts))[:, 0])
-    sources = [clips.clips(w[:, 0], b[:, 1], v[:, 1]), clips.clips(w[:, 1], b[:, 0], v[:, 1]), clips.clips(third, b[:, 1], v[:, 0])]
-    return Trial(*sources, clips.clips(w[:, 0], b[:, 0], v[:, 0]), tallness(clips.bodies[b[:, 0]]))
+    return Trial(
+        motion=clips.clips(w[:, 0], b[:, 1], v[:, 1]),
+        skeleton=clips.clips(w[:, 1], b[:, 0], v[:, 1]),
+        view=clips.clips(third, b[:, 1], v[:, 0]),
+        truth=clips.clips(w[:, 0], b[:, 0], v[:, 0]),
+        tall=tallness(clips.bodies[b[:, 0]]),
+    )
 
 
 def crossing(clips: Clips, motions: int = 20) -> tuple[Tensor, dict[str, NDArray[np.int64]]]:
