@@ -19,7 +19,7 @@ FEW = 5  # a class with fewer pictures is said to be small
 class PictureClasses(Classed):
     """A folder whose folders are classes. Classes are split 80 / 10 / 10 by a hash of their name.
 
-    Of fewer than five classes none is held out: their pictures are split, and a note says that the test is of unseen pictures of seen classes.
+    Of fewer than five classes none is held out: their pictures are split, and a note says so: the test is then of seen classes.
     """
 
     def __init__(self, source: ClassFolders, *, size: int, split: str, n: int | None = None):
@@ -33,7 +33,7 @@ class PictureClasses(Classed):
         if loose := sum(name == "." for name in named):
             if loose == len(named):
                 raise UserError(
-                    f"the folder {listing.root} holds pictures and no class folders; give one that holds a folder of pictures for each class."
+                    f"the folder {listing.root} holds pictures and no class folders; give one with a folder of pictures for each class."
                 )
             good = [row for row in good if named[row] != "."]
         counts = Counter(named[row] for row in good)

@@ -181,8 +181,8 @@ def trial(test: Classed, most: int = 12, seed: int = 0) -> Trial:
 def translated(model: Any, test: Classed, asked: Trial) -> dict[int, Tensor]:
     """What the model draws with K examples: K -> (n, 3, S, S) on the CPU. Each example is encoded once."""
     contents, known = _content(model, asked), _classes(model, test, np.unique(asked.examples))
-    return {k: _drawn(model, contents, torch.stack([known[row] for row in asked.examples[:, :k].ravel().tolist()]).unflatten(0, (-1, k)).mean(1))
-            for k in asked.shots}  # fmt: skip
+    codes = torch.stack([torch.stack([known[row] for row in rows]) for rows in asked.examples.tolist()])  # (n, up to 20, D)
+    return {k: _drawn(model, contents, codes[:, :k].mean(1)) for k in asked.shots}
 
 
 def with_random_classes(model: Any, test: Classed, asked: Trial, seed: int = 0) -> Tensor:
