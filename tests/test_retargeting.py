@@ -154,3 +154,11 @@ def test_evaluate(model: str, tmp_path: Path) -> None:
         "retargeted",
         "worst",
     }
+
+
+def test_the_built_in_set_as_files(tmp_path: Path) -> None:
+    assert run(["data", "motion@val", "-o", str(tmp_path / "set"), "-n", "2", "--size", "16"]) == 0
+    files = sorted((tmp_path / "set" / "clips").iterdir())
+    grid = load("motion", size=16, split="val", n=2).take("grid", range(2))
+    assert len(files) == 16 and files[5].name == "00000-101.npz" and torch.equal(clips.read(files[5]).joints, grid[0, 1, 0, 1])
+    assert (tmp_path / "set" / "clips.csv").read_text().count("\n") == 17

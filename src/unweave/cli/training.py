@@ -255,6 +255,8 @@ def _announce(learned: Dataset) -> None:
     """How much there is to learn from, and what is wrong with it."""
     kinds = {name: number for name, number in learned.lengths.items() if learned.offers[name].kind == "image"}
     counts = " and ".join(f"{number:,} pictures{f' of {name}' if len(kinds) > 1 else ''}" for name, number in kinds.items())
+    if not kinds:
+        counts = " and ".join(f"{number:,} of {name}" for name, number in learned.lengths.items())
     say(f"{learned.spec}: {counts} to learn from.")
     for note in learned.notes:
         say(f"  {note}")

@@ -4,6 +4,7 @@ a/00000.png  b/00000.png      the two sets              images/00000.png      or
 clean/00000.png               of b, without the part    masks/00000.png       of b, where the part is (white)
 wear/00000.png                of a, with the part of b's picture of the same name;     wear-masks/00000.png  where it then is
 clean-a/, masks-a/            of a, where a has a part of its own
+clips/00000-010.npz           of motions: motion 0, body 1, view 0 of grid 0;   clips.csv: what each is
 attributes.csv                one row a picture: file, and what is known of it
 truth.json                    the name of the part, and where the set comes from
 """
@@ -45,6 +46,8 @@ def write(dataset: Dataset, out: str | Path) -> Path:
 
 
 def _write(dataset: Dataset, out: Path) -> None:
+    if "degrees" in dataset.offers:
+        return _write_clips(dataset, out)
     truth, rows = dataset.truth, []
     for stream, columns in dataset.streams.items():
         folder = "images" if stream == "image" else stream
@@ -63,6 +66,19 @@ def _write(dataset: Dataset, out: Path) -> None:
             rows += [{"file": f"{folder}/{i:05d}.png", **known} for i, known in zip(indices, dataset.known(stream, indices))]
     write_table(out / "attributes.csv", rows)
     (out / "truth.json").write_text(json.dumps({"spec": dataset.spec, "split": dataset.split, "part": getattr(truth, "part", None)}) + "\n")
+
+
+def _write_clips(dataset: Dataset, out: Path) -> None:
+    """Grids of clips: clips/<grid>-<motion><body><view>.npz, and which camera stands where."""
+    (out / "clips").mkdir()
+    rows = []
+    for n in range(dataset.lengths["grid"]):
+        grid, degrees = (dataset.take(name, [n])[0] for name in ("grid", "degrees"))
+        for i, j, k in np.ndindex(2, 2, 2):
+            name = f"{n:05}-{i}{j}{k}.npz"
+            np.savez(out / "clips" / name, joints=grid[i, j, k].numpy(), fps=np.float32(30))
+            rows.append({"file": name, "motion": i, "body": j, "degrees": float(degrees[k])})
+    write_table(out / "clips.csv", rows)
 
 
 def save(folder: Path, indices: Sequence[int], pictures: Tensor) -> None:
