@@ -20,8 +20,8 @@ The preset `paper` is that. Departures of the default:
    stickers, random shapes, and E_c takes glasses for stickers; then also x, which is a with a known part. `idle`: it drops for a change.
 2. The separate code is a vector that steers D2's norms: it says what, E_c's map says where. E_s reads a window around what E_c drops.
    D2's raw colours are one of its own over D1's picture, more or less dense: opaque frames, tinted lenses. E_c does not learn from D2.
-3. `whole`: D2's raw colours are compared with b everywhere, squared; with L1 inside the mask alone the mask closes before anything shows.
-   `agree`: the mask of b is what E_c drops of b.
+3. `whole`: raw colours are compared with b everywhere, squared, or the mask closes before anything shows. `agree`: the mask of b is
+   what E_c drops. `as_large`: that of x is as large, or D2 draws only where traces of the part are left.
 """
 
 from __future__ import annotations
@@ -65,8 +65,9 @@ class MaskConfig:
     see_through: float = 1.7  # weight of the face behind what does not belong
     find: float = 1.3  # weight of where that is
     agree: float = 1.0  # weight of the mask of b being what E_c drops
+    as_large: float = 0.5  # weight of x's mask being as large as b's
     idle: float = 0.3  # weight of dropping what is put back as it was
-    alone: float = 0.3  # share of the run in which E_c and D1 learn alone (default networks)
+    alone: float = 0.5  # share of the run in which E_c and D1 learn alone (default networks)
     lr: float = 0.01  # step size at its highest: Muon's (paper: Adam's)
     lr_critic: float = 5e-4  # and the critic's, Adam's
 
@@ -126,11 +127,8 @@ class Mask(Method):
 
     def encode(self, x: Tensor, domain: str | None = None) -> Codes:
         """x: (N, 3, S, S) in [-1, 1]. A picture known to be from `a` has no separate part: exact zeros."""
-        if self.config.published:
-            common, separate = self.common(x), self.separate(x)
-        else:
-            common, drop = self.common.look(x)
-            separate = self.part(x, drop.sigmoid())
+        common, drop = (self.common(x), None) if self.config.published else self.common.look(x)
+        separate = self.separate(x) if drop is None else self.part(x, drop.sigmoid())
         return Codes(common=common, separate=torch.zeros_like(separate) if domain == "a" else separate)
 
     def part(self, x: Tensor, dropped: Tensor, unsteady: Tensor | float = 1.0) -> Tensor:
@@ -190,6 +188,8 @@ class Mask(Method):
         terms.add("idle", idle, w.idle)
         terms.add("whole", losses.squared(own[1], b), w.whole)
         terms.add("agree", losses.covers(own[0], drop), w.agree)
+        large_x, large_b = (mask.sigmoid().mean((1, 2, 3)) for mask, _ in (with_it, own))
+        terms.add("as_large", losses.absolute(large_x, large_b.detach()), w.as_large)
         return terms | self.seen(stuck, covered, a)
 
     def seen(self, disturbed: Tensor, covered: Tensor, a: Tensor) -> Terms:
@@ -224,8 +224,7 @@ class Mask(Method):
         return terms
 
     def critic_loss(self, batch: Batch, progress: Progress) -> Terms:
-        of_a, of_b = self.critic(batch["common"]).chunk(2)
-        return Terms(domains=losses.tell_apart(of_a, of_b))
+        return Terms(domains=losses.tell_apart(*self.critic(batch["common"]).chunk(2)))
 
     def validate(self, batch: Batch, judge: Callable[[Tensor], Tensor] | None) -> dict[str, float]:
         """score: judged transfers + judged removals - 10 x change outside the model's own mask (a share of the full range)."""
@@ -241,8 +240,8 @@ class Mask(Method):
 
     def preview(self, batch: Batch) -> Sheet:
         """Rows: pictures of a wearing each donor's part; below, the donors without it, and where it was found."""
-        targets, donors = batch["a"][:5], batch["b"][:6]
-        return Sheet([*self.grid(targets, donors).rows, [None, *self.remove(donors)], [None, *self.segment(donors)]])
+        donors = batch["b"][:6]
+        return Sheet([*self.grid(batch["a"][:5], donors).rows, [None, *self.remove(donors)], [None, *self.segment(donors)]])
 
 
 def painted(logits: Tensor, raw: Tensor, onto: Tensor) -> Tensor:
