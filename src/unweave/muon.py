@@ -36,7 +36,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__(parameters, {"lr": lr, "momentum": momentum, "adam": adam, "betas": betas, "eps": eps})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> None:
+    def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
         """One step of all parameters that have a gradient."""
         for group in self.param_groups:
             alike: dict[tuple[int, ...], list[Tensor]] = defaultdict(list)  # matrices of one shape are made orthogonal in one call
@@ -53,6 +53,7 @@ class Muon(torch.optim.Optimizer):
     def _orthogonal(self, same: list[Tensor], group: dict[str, Any]) -> None:
         ahead = []
         for p in same:
+            assert p.grad is not None
             state, beta = self.state[p], group["momentum"]
             average = state.setdefault("momentum", torch.zeros_like(p))
             average.lerp_(p.grad, 1 - beta)
@@ -63,6 +64,7 @@ class Muon(torch.optim.Optimizer):
             p.add_(update.view_as(p), alpha=-group["lr"] * max(1.0, rows / columns) ** 0.5)
 
     def _adam(self, p: Tensor, group: dict[str, Any]) -> None:
+        assert p.grad is not None
         state, (beta1, beta2) = self.state[p], group["betas"]
         if not state:
             state |= {"step": torch.zeros(()), "first": torch.zeros_like(p), "second": torch.zeros_like(p)}

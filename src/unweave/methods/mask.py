@@ -92,27 +92,28 @@ class Mask(Method):
     PRESETS: ClassVar[Mapping[str, Any]] = PRESETS
     masks = True
     judged = ("a", "b")
+    absent: tuple[int, ...]  # shape of a separate code
 
     def __init__(self, config: MaskConfig):
         super().__init__(config)
         c, w = config, config.width
         if c.published:
             side, rest = c.size // 64, 512 - c.separate
-            self.common: nn.Module = Encoder((32, 64, 128, 256, rest, rest))
+            self.common: Any = Encoder((32, 64, 128, 256, rest, rest))
             self.separate: nn.Module = Encoder((32, 64, 128, 128, 128, c.separate))
             self.background: nn.Module = Decoder(512, (512, 256, 128, 64, 32), 3)
             self.painter: nn.Module = Decoder(512, (512, 256, 128, 64, 32), 4)
             self.critic: nn.Module = VectorCritic(rest * side * side)
-            kept, own = (rest, side, side), (c.separate, side, side)
+            kept, self.absent = (rest, side, side), (c.separate, side, side)
         else:
             self.common = ContextEncoder(w)
             self.separate = VectorEncoder((w, 2 * w, 4 * w, 2 * w), c.separate, c.size, inputs=4)
             self.background = SquaresDecoder(w)
             self.painter = ContextPainter(c.separate, w, outputs=5)
             self.critic = PatchCritic(ContextEncoder.channels)
-            kept, own = (ContextEncoder.channels, c.size // 4, c.size // 4), (c.separate,)
+            kept, self.absent = (ContextEncoder.channels, c.size // 4, c.size // 4), (c.separate,)
         self.needs = {"a": images(c.size), "b": images(c.size)}
-        self.codes = Code("common", "spatial", kept), Code("separate", "spatial" if c.published else "vector", own, domains=("b",))
+        self.codes = Code("common", "spatial", kept), Code("separate", "spatial" if c.published else "vector", self.absent, domains=("b",))
         moves = Adam(c.lr, (0.9, 0.999)) if c.published else Muon(WarmDecay(c.lr))
         self.groups = {
             "autoencoder": Group(("common", "separate", "background", "painter"), moves, 5.0, None if c.published else 2000),
@@ -147,7 +148,7 @@ class Mask(Method):
         """D1: the picture without the part, (N, 3, S, S). Published: reads zeros in the separate code's place."""
         if not self.config.published:
             return self.background(common).float()
-        nothing = common.new_zeros(len(common), *self.codes[1].shape)
+        nothing = common.new_zeros(len(common), *self.absent)
         return self.background(torch.cat([common, nothing], dim=1)).float().tanh()
 
     def paint(self, common: Tensor, separate: Tensor, background: Tensor) -> tuple[Tensor, Tensor]:
