@@ -2,8 +2,8 @@
 
 Outline and solid, or thick and thin, of one family must not be in two splits. Siblings are found by name (the first six letters are the
 same, or all but the last two of a shorter name) and by picture (mean overlap of the ink at least .82, or of the silhouettes, with their
-holes filled, at least .86); siblings of siblings are one family. Families are taken in the order of a hash of their name: 60 faces for test, 30
-for val, the rest for train. Needs scipy.
+holes filled, at least .86); siblings of siblings are one family. Families are taken in the order of a hash of their name: 60 faces
+for test, 30 for val, the rest for train. Needs scipy.
 
     python benchmarks/glyph_families.py NAMES.npz      an .npz with `names`, in the order of the packed pictures
 """
