@@ -234,8 +234,10 @@ def test_pictures_that_are_not_there(refused: Refused, model_file: Path, folders
     assert "no picture or folder" in refused("remove", model_file, "nowhere.png", "-o", tmp_path / "out")
     (tmp_path / "none").mkdir()
     assert "no pictures" in refused("remove", model_file, tmp_path / "none", "-o", tmp_path / "out")
-    pair = (folders / "a" / "a00.png", folders / "b")
-    assert "is a folder" in refused("interpolate", model_file, *pair, "--code", "separate", "-o", tmp_path / "out", status=2)
+    pair = (folders / "b", folders / "a" / "a00.png")
+    assert "--onto IMAGE says what to draw" in refused(
+        "interpolate", model_file, *pair, "--code", "separate", "-o", tmp_path / "out", status=2
+    )
     assert not (tmp_path / "out").exists()
 
 

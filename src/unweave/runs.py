@@ -199,10 +199,10 @@ def _about(path: Path) -> dict[str, Any]:
     """The JSON in a file's metadata. Raises UserError for whatever is not a whole safetensors file of ours."""
     try:
         with path.open("rb") as file:
-            first = file.read(8)
+            first, brace = file.read(8), file.read(1)  # a safetensors file: the length of its header, and the header, which is JSON
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}): check its permissions.") from error
-    if path.suffix in PICKLES or first[:4] == b"PK\x03\x04" or first[:1] == b"\x80":
+    if path.suffix in PICKLES or (brace != b"{" and (first[:4] == b"PK\x03\x04" or first[:1] == b"\x80")):
         raise UserError(f"{path} looks like a pickle, which can run any code and is never loaded here: give a .safetensors file.")
     try:
         with safe_open(path, "pt") as opened:

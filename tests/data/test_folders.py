@@ -90,7 +90,7 @@ def test_a_changed_picture_is_read_again(tmp_path):
 def test_what_a_user_should_know_is_noted(tmp_path):
     fill(tmp_path / "a", 10, size=(10, 40))
     Image.new("RGB", (30, 30)).save(tmp_path / "a" / "x.gif", save_all=True, append_images=[Image.new("RGB", (30, 30), "red")])
-    folders = Folders(str(tmp_path / "a"), fill(tmp_path / "b", 10, size=(10, 40)))
+    folders = Folders(str(tmp_path / "a"), fill(tmp_path / "b", 10, first=100, size=(10, 40)))
     notes = "\n".join(load(folders, 16).notes)
     for words in ("10 x 40 to 30 x 30 px", "very few", "10 pictures are smaller than 16 px", "twice as long", "1 animated files"):
         assert words in notes

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save, save_file
 
 from unweave import runs
 from unweave.errors import UserError, did_you_mean
@@ -172,6 +172,17 @@ def test_file_cut_short(file: Path, share: float) -> None:
     whole = file.read_bytes()
     file.write_bytes(whole[: int(share * len(whole))])
     refused(file, "cut short or damaged")
+
+
+def test_a_header_whose_length_begins_like_a_pickle(tmp_path: Path) -> None:
+    """The file's first byte is the lowest of its header's length; 0x80, a pickle's first, is one of 32 that it can be."""
+    for n in range(400):
+        data = save({"x": torch.zeros(1)}, {"unweave": json.dumps({"pad": "x" * n})})
+        if data[0] == 0x80:
+            break
+    assert data[0] == 0x80
+    (tmp_path / "model.safetensors").write_bytes(data)
+    assert runs._about(tmp_path / "model.safetensors")["pad"] == "x" * n
 
 
 def test_garbage_and_pickles(tmp_path: Path, method: Tiny) -> None:
