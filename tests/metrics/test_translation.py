@@ -17,16 +17,16 @@ from unweave.metrics.translation import Lessons, baselines, held, ink_iou, measu
 
 
 @pytest.fixture(scope="module")
-def test_set() -> Glyphs:
+def unseen() -> Glyphs:
     return Glyphs(size=32, split="test")
 
 
-def test_the_judge_never_learns_what_it_is_asked(test_set: Glyphs) -> None:
-    out = held(test_set)
-    assert test_set.contents is not None
-    assert {"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"[k] for k in set(test_set.contents[out])} == set("CFILORUX0369")
-    train = test_set.content_source()
-    lessons = Lessons([train, test_set])
+def test_the_judge_never_learns_what_it_is_asked(unseen: Glyphs) -> None:
+    out = held(unseen)
+    assert unseen.contents is not None
+    assert {"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"[k] for k in set(unseen.contents[out])} == set("CFILORUX0369")
+    train = unseen.content_source()
+    lessons = Lessons([train, unseen])
     assert lessons.classes == 374 + 60 and lessons.contents == 36
     assert len(lessons.labels) == 374 * 36 + 60 * 24
     told = lessons.labels[lessons.labels[:, 0] >= 374]
@@ -35,17 +35,17 @@ def test_the_judge_never_learns_what_it_is_asked(test_set: Glyphs) -> None:
     assert ((of_train[:, 0] == -1) == (of_train[:, 1] % 3 == 2)).all()
     row = int(np.flatnonzero(lessons.labels[:, 0] == 374 + 7)[3])
     where = lessons.which[row]
-    assert torch.equal(lessons.take("image", [row])[0], test_set.take("image", where[1:2])[0]) and test_set.labels[where[1]] == 7
+    assert torch.equal(lessons.take("image", [row])[0], unseen.take("image", where[1:2])[0]) and unseen.labels[where[1]] == 7
 
 
-def test_a_trial(test_set: Glyphs) -> None:
-    asked = trial(test_set)
+def test_a_trial(unseen: Glyphs) -> None:
+    asked = trial(unseen)
     assert len(asked.wanted) == 60 * 12 and asked.shots == [1, 5, 10, 20] and asked.letters is not None
-    assert (test_set.labels[asked.examples] == asked.wanted[:, None]).all()
-    assert test_set.contents is not None
-    assert not (test_set.contents[asked.examples] == asked.letters[:, None]).any(), "no example shows the letter that is drawn"
+    assert (unseen.labels[asked.examples] == asked.wanted[:, None]).all()
+    assert unseen.contents is not None
+    assert not (unseen.contents[asked.examples] == asked.letters[:, None]).any(), "no example shows the letter that is drawn"
     assert all(len(set(row)) == 20 for row in asked.examples)
-    train = test_set.content_source()
+    train = unseen.content_source()
     plain = train.classes.index(str(train.plain))
     assert train.contents is not None
     own = [int(np.flatnonzero((train.labels == plain) & (train.contents == letter))[0]) for letter in asked.letters[:12]]
@@ -59,17 +59,17 @@ def test_overlap_of_ink() -> None:
     assert torch.allclose(ink_iou(x, y), torch.tensor([1 / 3, 1.0, 1.0]))
 
 
-def test_baselines_by_hand(test_set: Glyphs) -> None:
-    asked = trial(test_set, most=1)
-    train, others = test_set.content_source(), baselines(test_set, asked)
+def test_baselines_by_hand(unseen: Glyphs) -> None:
+    asked = trial(unseen, most=1)
+    train, others = unseen.content_source(), baselines(unseen, asked)
     assert set(others) == {"copy", "nearest", "mean"} and asked.letters is not None
     assert torch.equal(others["copy"][5], to_float(asked.contents))
-    assert train.contents is not None and test_set.contents is not None
+    assert train.contents is not None and unseen.contents is not None
     alike = to_float(train.take("image", np.flatnonzero(train.contents == asked.letters[0])))
     assert torch.allclose(others["mean"][1][0], alike.mean(0), atol=1e-5)
     shown = asked.examples[0, :5]
     far = sum(
-        (to_float(train.take("image", np.flatnonzero(train.contents == test_set.contents[row]))) - to_float(test_set.take("image", [row])))
+        (to_float(train.take("image", np.flatnonzero(train.contents == unseen.contents[row]))) - to_float(unseen.take("image", [row])))
         .abs()
         .mean((1, 2, 3))
         for row in shown
@@ -100,11 +100,11 @@ class Oracle(torch.nn.Module):
         return Output(image=self.real[torch.from_numpy(rows)[classes, letters]])
 
 
-def test_the_truth_scores_best(test_set: Glyphs, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_truth_scores_best(unseen: Glyphs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(translation, "STEPS", 60)
-    model = Oracle(test_set)
+    model = Oracle(unseen)
     with torch.no_grad():
-        figures, rows, sheets = measure(model, test_set)
+        figures, rows, sheets = measure(model, unseen)
     for k in (1, 5, 10, 20):
         for name in ("class_top1", "class_top5", "content_kept", "ink_iou"):  # a few faces draw two letters alike
             assert figures[f"{name}_k{k}"].value == pytest.approx(1.0, abs=0.03), name

@@ -6,6 +6,7 @@ the contents are pictures of training classes, as in the paper.
 """
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,7 +23,7 @@ HOLD_OUT = 5  # from so many classes on, some are held out whole
 KINDS = ("examples", "label")  # needs that only a set of classes can meet
 
 
-class Classed(Dataset):
+class Classed(Dataset, ABC):
     """Pictures with a class each. Columns: image (N, 3, S, S), label (N,) float: the number of the class in `classes`.
 
     labels: of each picture. contents: what else is known of it (which character), numbers into `content_names`; None if nothing is.
@@ -51,9 +52,9 @@ class Classed(Dataset):
         self.lengths = {"image": len(rows), "label": len(rows)}
         self.of = [np.flatnonzero(labels == k) for k in range(len(classes))]
 
+    @abstractmethod
     def pixels(self, rows: Rows) -> NDArray[np.uint8]:
         """Pictures by their place in the store: (N, S, S) of a grey set, else (N, 3, S, S)."""
-        raise NotImplementedError
 
     def take(self, name: str, indices: Indices) -> Tensor:
         at = np.asarray(indices, dtype=np.int64)

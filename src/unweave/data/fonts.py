@@ -6,15 +6,14 @@ lack one of the characters, are skipped and listed. Fonts of one family (by the 
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from unweave.data import ClassFolders, cache
-from unweave.data.classes import Classed, split_classes
-from unweave.data.glyphs import CHARACTERS
+from unweave.data.classes import split_classes
+from unweave.data.glyphs import CHARACTERS, Lettered
 from unweave.errors import UserError
 
 ENDINGS = (".ttf", ".otf", ".woff", ".woff2")
@@ -79,7 +78,7 @@ def family(path: Path) -> str:
         return path.stem
 
 
-class Fonts(Classed):
+class Fonts(Lettered):
     """Every readable font below a folder is a class; `contents` says which character it shows. `broken`: what was skipped, and why."""
 
     def __init__(self, source: ClassFolders, *, size: int, split: str, n: int | None = None):
@@ -113,24 +112,8 @@ class Fonts(Classed):
         shared = set(of_split.values()) == {"train"}  # too few to hold any out
         rows = [row for row in good if shared or of_split[names[row]] == split][:n]
         self.notes = tuple(_said(len(good), len(rows), split, shared, self.broken))
-        super().__init__(
-            classes=[names[row] for row in rows],
-            rows=np.concatenate([np.arange(row * per, (row + 1) * per) for row in rows]),
-            labels=np.repeat(np.arange(len(rows)), per),
-            contents=np.tile(np.arange(per), len(rows)),
-            content_names=list(CHARACTERS),
-            size=size,
-            split=split,
-            grey=True,
-            key=f"{key}-{split}" + ("" if n is None else f"-{n}"),
-        )
-
-    def pixels(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
-        return self.pictures[rows]
-
-    def known(self, name: str, indices: Any) -> list[dict[str, Any]]:
-        assert self.contents is not None
-        return [{"face": self.classes[self.labels[i]], "character": CHARACTERS[self.contents[i]]} for i in indices]
+        key = f"{key}-{split}" + ("" if n is None else f"-{n}")
+        super().__init__([(row, names[row]) for row in rows], size=size, split=split, key=key)
 
 
 def _said(good: int, here: int, split: str, shared: bool, broken: Sequence[tuple[Path, str]]) -> list[str]:

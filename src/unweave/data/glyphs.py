@@ -9,6 +9,7 @@ Each character by itself: the longest side 50 of 64 pixels, in the middle, black
 import csv
 import io
 import lzma
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -69,13 +70,15 @@ def face(name: str, size: int = NATIVE) -> NDArray[np.uint8]:
     return np.array(unpacked(size)[row : row + len(CHARACTERS)])
 
 
-class Glyphs(Classed):
-    """Columns: image, and label, the number of its typeface in `classes`; `contents` says which character each picture shows."""
+class Lettered(Classed):
+    """Typefaces: each class has all of `CHARACTERS`, which lie one after the other in `pictures`, (faces * characters, S, S) uint8.
 
-    def __init__(self, *, size: int = NATIVE, split: str = "train", n: int | None = None):
-        self.spec = self.source = "glyphs"
-        self.pictures = unpacked(size)
-        chosen = [(row, name) for row, (name, of) in enumerate(faces().items()) if of == split][:n]
+    chosen: the faces of this split by their place in `pictures`, and their names.
+    """
+
+    pictures: NDArray[np.uint8]
+
+    def __init__(self, chosen: Sequence[tuple[int, str]], *, size: int, split: str, key: str):
         per = len(CHARACTERS)
         super().__init__(
             classes=[name for _, name in chosen],
@@ -86,9 +89,8 @@ class Glyphs(Classed):
             size=size,
             split=split,
             grey=True,
-            key="glyphs-" + cache.key(size=size, split=split, n=n, version=VERSION),
+            key=key,
         )
-        self.plain = PLAIN
 
     def pixels(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
         return self.pictures[rows]
@@ -96,3 +98,15 @@ class Glyphs(Classed):
     def known(self, name: str, indices: Any) -> list[dict[str, Any]]:
         assert self.contents is not None
         return [{"face": self.classes[self.labels[i]], "character": CHARACTERS[self.contents[i]]} for i in indices]
+
+
+class Glyphs(Lettered):
+    """Columns: image, and label, the number of its typeface in `classes`; `contents` says which character each picture shows."""
+
+    def __init__(self, *, size: int = NATIVE, split: str = "train", n: int | None = None):
+        self.spec = self.source = "glyphs"
+        self.pictures = unpacked(size)
+        chosen = [(row, name) for row, (name, of) in enumerate(faces().items()) if of == split][:n]
+        key = "glyphs-" + cache.key(size=size, split=split, n=n, version=VERSION)
+        super().__init__(chosen, size=size, split=split, key=key)
+        self.plain = PLAIN
