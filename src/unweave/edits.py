@@ -6,6 +6,8 @@ read and written by threads while the model works on the next. A picture that ca
 
 from __future__ import annotations
 
+import csv
+import io
 import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,6 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from PIL import Image
@@ -27,6 +30,7 @@ from unweave.errors import UserError
 from unweave.method import Method
 from unweave.metrics.masks import binary
 from unweave.pictures import Sheet, draw, gif, overlay, strip, to_image
+from unweave.runs import write
 
 BATCH = 64
 SHOWN = 8  # pictures on a sheet, each way
@@ -145,18 +149,58 @@ def segment(model: Method, pictures: Sequence[Path], out: Path, threshold: str =
     """Where the part is, as a grey picture of the same size: OUT/<stem>.png, white where the part is, black elsewhere.
 
     threshold: "auto" finds one for each picture, a number from 0 to 1 is one for all, "soft" keeps the shades.
-    OUT/sheet.png shows the masks over the pictures.
+    OUT/sheet.png shows the masks over the pictures; OUT/segments.csv has a line for each of them (`Mark`), of a single one too.
     """
     done = Done()
     columns: list[tuple[Tensor, Tensor]] = []
+    marks: dict[Path, Mark] = {}
+
+    def drawn(path: Path, soft: Tensor, marked: Tensor) -> Image.Image:
+        whole = _spread(marked, path, fit)
+        marks[path] = Mark.of(path, whole, soft, marked)
+        return _spread(soft, path, fit) if threshold == "soft" else whole
+
     with _Writer(pictures, out, done) as writer:
         for paths, squares in _batches(pictures, model, fit, done):
             soft = verbs.segment(model, squares)
-            masks = soft if threshold == "soft" else binary(soft, threshold)
-            for i, path in enumerate(paths):
-                writer.mask(path, masks[i], fit)
+            marked = binary(soft, "auto" if threshold == "soft" else threshold)
+            for path, one, two in zip(paths, soft, marked):
+                writer.draw(path, "", partial(drawn, path, one, two))
+            masks = soft if threshold == "soft" else marked
             columns = (columns + [(square, overlay(square, mask)) for square, mask in zip(squares, masks)])[:SHOWN]
-        return writer.finish(Sheet([[a for a, _ in columns], [b for _, b in columns]], left=["picture", "part"]))
+        writer.finish(Sheet([[a for a, _ in columns], [b for _, b in columns]], left=["picture", "part"]))
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(Mark.columns)
+    lines.writerows(marks[path].line() for path in pictures if path in marks)
+    write(out / "segments.csv", text.getvalue().encode())
+    return done
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Where the part is in one picture, as a line of segments.csv.
+
+    file: the picture, as it was named. area: share of the whole picture that is marked, in [0, 1]. box: the smallest one around it,
+    left, top, right, bottom in pixels of the upright picture, right and bottom just outside; None where nothing is marked.
+    confidence: mean of the soft mask over what is marked, on the square that the model saw, in [0, 1]; 0 where nothing is.
+    """
+
+    columns: ClassVar = ("file", "area", "x0", "y0", "x1", "y1", "confidence")
+    file: Path
+    area: float
+    box: tuple[int, int, int, int] | None
+    confidence: float
+
+    @classmethod
+    def of(cls, file: Path, whole: Image.Image, soft: Tensor, marked: Tensor) -> Mark:
+        """whole: the marks at the picture's size, black and white. soft, marked: (1, S, S), in [0, 1] and bool."""
+        box = whole.getbbox()
+        sure = soft[marked].mean().item() if box else 0.0
+        return cls(file, whole.histogram()[255] / (whole.width * whole.height), box, sure)
+
+    def line(self) -> list[str | int]:
+        return [str(self.file), f"{self.area:.6f}", *(self.box or [""] * 4), f"{self.confidence:.4f}"]
 
 
 def interpolate(
@@ -197,7 +241,7 @@ def translate(
             made = {name: verbs.translate(model, squares, pictures) for name, pictures in shown.items()}
             for i, path in enumerate(paths):
                 for name, drawn in made.items():
-                    writer.draw(path, f"-{name}" if len(made) > 1 else "", drawn[i])
+                    writer.draw(path, f"-{name}" if len(made) > 1 else "", partial(to_image, drawn[i]))
                 if len(rows) < 4 * SHOWN:
                     rows.append([squares[i], *[drawn[i] for drawn in made.values()]])
         heads = [None, *[pictures[0] for pictures in shown.values()]]
@@ -366,24 +410,17 @@ class _Writer:
     def paste(self, path: Path, suffix: str, edited: Tensor, mask: Tensor | None, fit: str) -> None:
         """Write the picture with the square `edited` (3, S, S) pasted back where `mask` (1, S, S) says."""
         # The picture is opened a second time: a thousand large photographs kept open would not fit in memory.
-        self._job(path, suffix, lambda: Photo(path, len(edited[0]), fit).paste(edited, mask))
+        self.draw(path, suffix, lambda: Photo(path, len(edited[0]), fit).paste(edited, mask))
 
-    def draw(self, path: Path, suffix: str, drawn: Tensor) -> None:
-        """Write the square (3, S, S) as the model drew it."""
-        self._job(path, suffix, lambda: to_image(drawn))
-
-    def mask(self, path: Path, mask: Tensor, fit: str) -> None:
-        """Write the mask (1, S, S), in [0, 1] or bool, at the picture's size."""
-        self._job(path, "", lambda: _spread(mask, path, fit))
+    def draw(self, path: Path, suffix: str, work: Callable[[], Image.Image]) -> None:
+        """Write what `work` makes."""
+        target = self.out / f"{self.stems[path]}{suffix}.png"
+        self.jobs.append(self.pool.submit(lambda: save_image(work(), target)))
 
     def add(self, path: Path, ending: str, write: Callable[[Path], object]) -> None:
         """Write something beside the pictures: OUT/<stem><ending>."""
         target = self.out / f"{self.stems[path]}{ending}"
         self.more.append(self.pool.submit(lambda: write(target)))
-
-    def _job(self, path: Path, suffix: str, work: Callable[[], Image.Image]) -> None:
-        target = self.out / f"{self.stems[path]}{suffix}.png"
-        self.jobs.append(self.pool.submit(lambda: save_image(work(), target)))
 
     def finish(self, sheet: Sheet) -> Done:
         """Wait for the files, then write the sheet. Raises UserError when nothing could be read."""

@@ -72,7 +72,8 @@ class Intersection(Union):
 
 @dataclass(kw_only=True)
 class Segment(Edit):
-    """Mark where the part is: white on black, at the size of the picture."""
+    """Mark where the part is: white on black, at the size of the picture. OUT/segments.csv has a line for each picture: the share that is
+    marked, the box around it in pixels, and how sure the model is (the mean of its soft mask there)."""
 
     images: Annotated[Positional[list[str]], words("IMAGE...")]
     """Pictures or folders."""
