@@ -107,12 +107,48 @@ def hinge_adversary(logits: Tensor) -> Tensor:
     return -logits.float().mean()
 
 
+def logistic_real(logits: Tensor) -> Tensor:
+    """The critic's side, of real pictures: mean softplus(-D(x)) (Goodfellow et al. 2014, eq. 1, D a logit)."""
+    return F.softplus(-logits.float()).mean()
+
+
+def logistic_fake(logits: Tensor) -> Tensor:
+    """The critic's side, of drawn pictures: mean softplus(D(x))."""
+    return F.softplus(logits.float()).mean()
+
+
+def logistic_adversary(logits: Tensor) -> Tensor:
+    """The generator's side: mean softplus(-D(x)), which does not fade where the critic is sure (Goodfellow et al. 2014, 3)."""
+    return F.softplus(-logits.float()).mean()
+
+
+def path_lengths(drawn: Tensor, styles: Tensor, generator: torch.Generator) -> Tensor:
+    """|J^T y| of each picture: how far a step of its styles moves it, in the random direction y (Karras et al. 2020, eq. 4). (N,)
+
+    drawn: (N, C, H, W), computed from styles (N, L, W), which require a gradient; the length is the mean over L. y is standard normal over
+    the root of the number of pixels, so that the length hardly depends on the size. generator: on the CPU.
+    """
+    y = torch.randn(drawn.shape, generator=generator).to(drawn) / math.sqrt(math.prod(drawn.shape[2:]))
+    moved = torch.autograd.grad((drawn.float() * y).sum(), styles, create_graph=True)[0]
+    return moved.float().square().sum(2).mean(1).sqrt()
+
+
+def sliced_wasserstein(x: Tensor, target: Tensor, generator: torch.Generator, directions: int = 256) -> Tensor:
+    """Mean |x - target| of two clouds of points after sorting along random directions: 0 where they have the same distribution.
+
+    x, target: (N, D), as many points each (Rabin et al. 2011; Karras et al. 2018, 5). generator: on the CPU.
+    """
+    line = torch.randn(x.shape[1], directions, generator=generator).to(x)
+    line = line / line.norm(dim=0)
+    return ((x @ line).sort(0).values - (target @ line).sort(0).values).abs().mean()
+
+
 def real_gradient(logits: Tensor, real: Tensor) -> Tensor:
     """Mean over the pictures of |grad D(x)|^2, D(x) a picture's mean logit (Mescheder et al. 2018, R1 without its half).
 
-    logits: (N, ...), computed from `real` (N, C, H, W), which requires a gradient.
+    logits: (N, ...) or (N,), computed from `real` (N, C, H, W), which requires a gradient.
     """
-    own = logits.float().flatten(1).mean(1).sum()  # a sum: each picture's gradient is its own, whatever the batch
+    own = logits.float().reshape(len(logits), -1).mean(1).sum()  # a sum: each picture's gradient is its own, whatever the batch
     return torch.autograd.grad(own, real, create_graph=True)[0].float().square().flatten(1).sum(1).mean()
 
 

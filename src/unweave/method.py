@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from unweave import muon
+from unweave import muon, sampled
 from unweave import verbs as edits
 from unweave.attributes import Attribute
 from unweave.codes import Code, Codes, Output
@@ -253,6 +253,23 @@ class Method(nn.Module):
         """Codes -> Output. `onto`: the picture a mask paints on."""
         raise TypeError(f"{self.name} has no decoder")
 
+    def sample(self, n: int, generator: torch.Generator) -> Codes:
+        """n draws of the sampled codes that others do not follow from (methods with a `z` code). generator: on the CPU."""
+        raise TypeError(f"{self.name} samples nothing: encode a picture instead")
+
+    def map(self, z: Tensor, truncation: float = 1.0) -> Tensor:
+        """z (N, Z) -> styles (N, L, W), drawn towards the mean style by a truncation below 1 (methods with a `style` code)."""
+        raise TypeError(f"{self.name} knows no styles")
+
+    def style_weights(self, layer: int) -> Tensor:
+        """The matrix (rows, W) that turns this layer's style into what it scales (methods with a `style` code)."""
+        raise TypeError(f"{self.name} knows no styles")
+
+    @property
+    def layers(self) -> Mapping[str, range]:
+        """Which layers of a code of the kind `layers` are coarse, middle and fine."""
+        return {}
+
     def seen_from(self, degrees: float) -> Codes:
         """The code of a camera at this angle, as a batch of one (methods with a `view` code)."""
         raise TypeError(f"{self.name} knows no cameras")
@@ -285,6 +302,12 @@ class Method(nn.Module):
     retarget = edits.retarget
     slide = edits.slide
     set = edits.set_attributes
+    mix = sampled.mix
+    loop = sampled.loop
+    project = sampled.project
+    directions = sampled.directions
+    labelled_direction = sampled.labelled_direction
+    along = sampled.along
 
     # -- how it learns ---------------------------------------------------------------------------------------------------------
 

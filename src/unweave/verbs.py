@@ -1,5 +1,7 @@
 """The edits, as small functions over encode, arithmetic on codes, decode. They are methods of every model too.
 
+Those of models that sample instead of encoding are in `unweave.sampled`.
+
 A model offers a verb when its codes allow it. Pictures are (N, C, S, S) in [-1, 1], clips (N, T, J, 2) in heights of a body; a batch of one
 goes with any N.
 """
@@ -42,6 +44,10 @@ OFFERS: dict[str, Callable[[Method], bool]] = {
     "union": _two_parts,
     "intersection": _two_parts,
     "retarget": lambda m: m.encodes and {"motion", "skeleton", "view"} <= _codes(m),
+    "sample": lambda m: "z" in _codes(m),
+    "mix": lambda m: {"z", "style"} <= _codes(m),
+    "project": lambda m: not m.encodes and "z" in _codes(m),
+    "directions": lambda m: {"z", "style"} <= _codes(m),
 }
 
 
@@ -50,7 +56,8 @@ def offered(model: Method) -> tuple[str, ...]:
     return tuple(verb for verb, allowed in OFFERS.items() if allowed(model))
 
 
-def _require(model: Method, verb: str) -> None:
+def require(model: Method, verb: str) -> None:
+    """Raises UserError, with what it does offer, unless the model offers this verb."""
     if not OFFERS[verb](model):
         does = {"union": "draw a union", "intersection": "draw an intersection"}.get(verb, verb)
         raise UserError(f"A {model.name} model cannot {does}: it offers {', '.join(offered(model)) or 'no edits'}.")
@@ -81,7 +88,7 @@ def transfer(model: Method, donor: Tensor, onto: Tensor, amount: float = 1.0, di
 @torch.no_grad()
 def painted(model: Method, donor: Tensor, onto: Tensor, amount: float = 1.0, direction: str | None = None) -> Output:
     """`transfer` with everything the decoder says (the mask too)."""
-    _require(model, "transfer")
+    require(model, "transfer")
     source, target = way(model, direction)
     part, own = (f"separate_{source}", [f"separate_{target}"]) if _two_parts(model) else ("separate", [])
     given = model.encode(donor, domain=source).only(part)
@@ -107,7 +114,7 @@ def union(model: Method, a: Tensor, b: Tensor, onto: Tensor | None = None) -> Te
 
     a, b, onto: (N or 1, C, S, S) -> (N, C, S, S).
     """
-    _require(model, "union")
+    require(model, "union")
     parts = model.encode(a, domain="a").only("separate_a") | model.encode(b, domain="b").only("separate_b")
     return _image(model.decode(model.encode(a if onto is None else onto).only("common") | parts))
 
@@ -115,7 +122,7 @@ def union(model: Method, a: Tensor, b: Tensor, onto: Tensor | None = None) -> Te
 @torch.no_grad()
 def intersection(model: Method, image: Tensor) -> Tensor:
     """What both sets share: pictures of either set without the part of a and without that of b. (N, C, S, S) -> the same."""
-    _require(model, "intersection")
+    require(model, "intersection")
     return _image(model.decode(model.encode(image).zero("separate_a", "separate_b")))
 
 
@@ -131,7 +138,7 @@ def remove(model: Method, image: Tensor) -> Tensor:
 @torch.no_grad()
 def removed(model: Method, image: Tensor) -> Output:
     """`remove` with everything the decoder says (the mask too)."""
-    _require(model, "remove")
+    require(model, "remove")
     codes = model.encode(image, domain="b")
     if not model.masks:
         return model.decode(codes.zero("separate"))
@@ -143,7 +150,7 @@ def removed(model: Method, image: Tensor) -> Output:
 @torch.no_grad()
 def segment(model: Method, image: Tensor) -> Tensor:
     """Where the part is: the soft mask of the picture's own codes, (N, C, S, S) -> (N, 1, S, S) in [0, 1]."""
-    _require(model, "segment")
+    require(model, "segment")
     mask = model.decode(model.encode(image, domain="b"), onto=image).mask
     assert mask is not None
     return mask
@@ -155,7 +162,7 @@ def translate(model: Method, image: Tensor, examples: Tensor) -> Tensor:
 
     image: (N, C, S, S). examples: K pictures of one class, (K, C, S, S); more of them know the class better. -> (N, C, S, S).
     """
-    _require(model, "translate")
+    require(model, "translate")
     return _image(model.decode(model.encode(image).only("content") | model.encode(examples).only("class_").mean()))
 
 
@@ -166,7 +173,7 @@ def interpolate(model: Method, first: Tensor, second: Tensor, code: str, steps: 
     first, second, onto: one picture each, (1, C, S, S), or one clip, (1, T, J, 2), of one length. first and second may be K pictures, whose
     mean code is meant: a class by its examples. -> (steps, ...) of one of them; the ends are exactly the two codes.
     """
-    _require(model, "interpolate")
+    require(model, "interpolate")
     if steps < 2:
         raise UserError(f"An interpolation needs at least 2 steps, not {steps}.")
     start, end = (model.encode(x).only(code).mean() for x in (first, second))
@@ -178,7 +185,7 @@ def interpolate(model: Method, first: Tensor, second: Tensor, code: str, steps: 
 @torch.no_grad()
 def matrix(model: Method, first: Tensor, second: Tensor, code: str, across: str, steps: int = 5, onto: Tensor | None = None) -> Tensor:
     """`interpolate` for two codes at once: `code` walks along each row, `across` from row to row. -> (steps, steps, ...)."""
-    _require(model, "interpolate")
+    require(model, "interpolate")
     if steps < 2:
         raise UserError(f"An interpolation needs at least 2 steps, not {steps}.")
     start, end = (model.encode(x) for x in (first, second))
@@ -193,7 +200,7 @@ def retarget(model: Method, motion: Tensor, skeleton: Tensor, view: Tensor | flo
 
     motion, skeleton, view: clips (N or 1, T, J, 2) of any lengths, in heights of a body. -> (N, T of motion, J, 2), from the origin on.
     """
-    _require(model, "retarget")
+    require(model, "retarget")
     camera = model.seen_from(view) if isinstance(view, (int, float)) else model.encode(view).only("view")
     codes = model.encode(motion).only("motion") | model.encode(skeleton).only("skeleton") | camera
     return made(model.decode(codes))[:, : motion.shape[1]]
@@ -232,14 +239,14 @@ def set_attributes(model: Method, image: Tensor, values: Mapping[str, float] | N
     image: (N, C, S, S). values: by name, for names that Python would not take. 0 is without and 1 is with; values beyond 0 and 1
     exaggerate; of a choice, the number of the class. -> (N, C, S, S). Raises UserError for an attribute that the model does not know.
     """
-    _require(model, "set")
+    require(model, "set")
     return _image(model.decode(_with(model, model.encode(image), {**(values or {}), **more})))
 
 
 @torch.no_grad()
 def slide(model: Method, image: Tensor, attribute: str, values: Sequence[float]) -> Tensor:
     """One picture with an attribute at each of these values in turn. image: (1, C, S, S). -> (V, C, S, S)."""
-    _require(model, "slide")
+    require(model, "slide")
     if not values or len(image) != 1:
         raise UserError(f"A slider moves over one picture and at least one value, not {len(image)} and {len(values)}.")
     codes = model.encode(image)

@@ -15,6 +15,7 @@ METHODS: dict[str, str] = {
     "funit": "unweave.methods.funit:Funit",
     "mask": "unweave.methods.mask:Mask",
     "retarget": "unweave.methods.retarget:Retarget",
+    "stylegan": "unweave.methods.stylegan:Stylegan",
 }
 
 
