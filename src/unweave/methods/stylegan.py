@@ -49,11 +49,11 @@ class StyleganConfig:
     size: int = 64  # side of the square pictures, pixels: a multiple of 16
     z: int = 128  # numbers of z
     style: int = 128  # numbers of w
-    depth: int = 8  # dense layers of f
+    depth: int = 4  # dense layers of f
     width: int = 16  # channels at full size, twice as many at each half ...
     limit: int = 128  # ... and at most
     adain: bool = False  # version 1's layers
-    gamma: float = 0.5  # R1's weight
+    gamma: float = 0.05  # R1's weight
     lazy: int = 16  # steps from one R1 to the next
     path: float = 2.0  # weight of L_PL; 0: none
     path_every: int = 8  # steps from one L_PL to the next
@@ -73,7 +73,7 @@ class StyleganConfig:
 
 PRESETS: Mapping[str, StyleganConfig] = {
     "laptop": StyleganConfig(),
-    "paper": StyleganConfig(size=256, z=512, style=512, width=64, limit=512, gamma=0.4, path_every=4, path_share=2, pace=500_000),
+    "paper": StyleganConfig(size=256, z=512, style=512, depth=8, width=64, limit=512, gamma=0.4, path_every=4, path_share=2, pace=500_000),
 }
 
 

@@ -1,4 +1,4 @@
-"""Augmentation that does not leak into what a generator draws: before the critic, changes are made to real and drawn alike, with a probability.
+"""Augmentation that does not leak into what a generator draws: real and drawn pictures are changed alike before the critic sees them.
 
 Karras, Aittala, Hellsten, Laine, Lehtinen, Aila: Training Generative Adversarial Networks with Limited Data, NeurIPS 2020. As long as most
 pictures are left alone, a generator must draw the unchanged ones for both sides to look alike. Of the published changes: moving, scaling,

@@ -69,7 +69,7 @@ class Conv(nn.Module):
         if self.down:
             x, pad = blur(x, 1 + pad), 0
         x = F.conv2d(x, self.weight * (self.scale * gain), bias, stride=2 if self.down else 1, padding=pad)
-        return x if bias is None else F.leaky_relu(x, SLOPE)
+        return x if bias is None else F.leaky_relu(x, SLOPE, inplace=True)
 
 
 def blur(x: Tensor, pad: int, gain: float = 1.0) -> Tensor:
@@ -114,17 +114,18 @@ class Styled(nn.Module):
     def forward(self, x: Tensor, w: Tensor, noise: Tensor | None) -> Tensor:
         style = self.affine(w)
         weight = self.weight * (self.scale * GAIN)  # with LeakyReLU's gain, which may stand before it
+        bias = (self.bias * GAIN).to(x.dtype)[:, None, None]
         if self.adain:
-            x = self.convolve(x, weight)
+            x = self.convolve(x, weight) + bias
         else:
             energy = self.weight.square().sum((2, 3)) * self.scale**2
             with torch.autocast(x.device.type, enabled=False):
                 spread = (style.square() @ energy.T + 1e-8).rsqrt()
-            x = self.convolve(x * _map(style, x), weight) * _map(spread, x)
-        shift = _map(self.bias[None] * GAIN, x)
+            x = self.convolve(x * _map(style, x), weight)
+            x = torch.addcmul(bias, x, _map(spread, x))
         if noise is not None:
-            shift = shift + (noise * (self.noise * GAIN)).to(x.dtype)
-        x = F.leaky_relu(x + shift, SLOPE)
+            x = x + (noise * (self.noise * GAIN)).to(x.dtype)
+        x = F.leaky_relu(x, SLOPE, inplace=True)
         if self.adain:
             scale, offset = style.chunk(2, 1)
             x = F.instance_norm(x) * _map(scale + 1, x) + _map(offset, x)
@@ -247,7 +248,7 @@ def spread(x: Tensor, group: int) -> Tensor:
     group: pictures at most; the largest number up to it that divides N. (N, C, S, S) -> (N, 1, S, S)."""
     count = next(g for g in range(min(group, len(x)), 0, -1) if len(x) % g == 0)
     groups = x.float().unflatten(0, (-1, count))
-    deviation = (groups.var(1, unbiased=False) + 1e-8).sqrt().flatten(1).mean(1)
+    deviation = ((groups - groups.mean(1, keepdim=True)).square().mean(1) + 1e-8).sqrt().flatten(1).mean(1)
     return deviation.repeat_interleave(count)[:, None, None, None].expand(-1, 1, *x.shape[2:]).to(x.dtype)
 
 
