@@ -12,7 +12,7 @@ import torch
 
 from contract import tiny
 from contract.tiny import TINY, batch, build
-from unweave import runs, verbs
+from unweave import runs, sampled, verbs
 from unweave.attributes import width
 from unweave.cli import configs
 from unweave.cli.training import Running
@@ -26,6 +26,7 @@ from unweave.schedules import value
 from unweave.train import Settings, train
 
 each = pytest.mark.parametrize("name", tiny.CASES)
+each_encoder = pytest.mark.parametrize("name", [case for case in tiny.CASES if tiny.kind(case).encodes])
 
 
 def test_every_method_is_checked() -> None:
@@ -96,18 +97,26 @@ def pictures(model: Method, seed: int = 0, count: int = tiny.BATCH) -> torch.Ten
     return first.flatten(0, -4)[:count]  # of grids as of pictures
 
 
+def coded(model: Method, x: torch.Tensor) -> Codes:
+    """Codes of pictures; of a model that samples instead, as many draws, without what others follow from."""
+    if model.encodes:
+        return model.encode(x)
+    codes = model.sample(len(x), torch.Generator().manual_seed(len(x)))
+    return (codes | Codes(style=model.map(codes["z"]))).only("style", "noise") if "style" in {c.name for c in model.codes} else codes
+
+
 @each
 def test_codes_have_the_declared_shapes(name: str) -> None:
     model = build(name).eval()
-    codes = model.encode(pictures(model)) if model.encodes else None
+    codes = coded(model, pictures(model))
+    assert codes.keys() == {code.name for code in model.codes if code.source != "sampled"} or not model.encodes
     for code in model.codes:
-        if code.source == "encoded":
-            assert codes is not None
+        if code.name in codes:
             shape = tuple(codes[code.name].shape[1:])
             assert len(shape) == len(code.shape) and all(want in (None, got) for want, got in zip(code.shape, shape)), code
 
 
-@each
+@each_encoder
 @pytest.mark.parametrize("domain", ["a", "b"])
 def test_codes_of_another_domain_are_exact_zeros(name: str, domain: str) -> None:
     model = build(name).eval()
@@ -125,7 +134,7 @@ def test_decoded_pictures_are_in_range(name: str) -> None:
     model = build(name).eval()
     x = pictures(model)
     with torch.no_grad():
-        for out in (model.decode(model.encode(x)), model.decode(model.encode(x), onto=x)):
+        for out in (model.decode(coded(model, x)), model.decode(coded(model, x), onto=x)):
             made = verbs.made(out)
             assert made.shape == x.shape and torch.isfinite(made).all() and (out.clip is not None or made.abs().max() <= 1)
             assert (out.mask is not None) == model.masks
@@ -140,7 +149,7 @@ def test_one_code_goes_with_many(name: str) -> None:
     model = build(name).eval()
     x = pictures(model)
     with torch.no_grad():
-        codes = model.encode(x)
+        codes = coded(model, x)
         one = codes.take(slice(0, 1))
         for code in codes:
             mixed, copies = codes | one.only(code), codes | Codes(**{code: codes[code][:1].expand_as(codes[code]).contiguous()})
@@ -148,7 +157,7 @@ def test_one_code_goes_with_many(name: str) -> None:
             torch.testing.assert_close(first.expand_as(second), second, rtol=1e-4, atol=1e-5)
 
 
-@each
+@each_encoder
 def test_a_picture_is_coded_alike_in_any_batch(name: str) -> None:
     model = build(name).eval()
     x = pictures(model)
@@ -156,6 +165,16 @@ def test_a_picture_is_coded_alike_in_any_batch(name: str) -> None:
         many, alone = model.encode(x), model.encode(x[2:3])
     for code in many:
         torch.testing.assert_close(many[code][2:3], alone[code], rtol=1e-4, atol=1e-5)
+
+
+@each
+def test_a_drawing_is_alike_in_any_batch(name: str) -> None:
+    model = build(name).eval()
+    x = pictures(model)
+    with torch.no_grad():
+        codes = coded(model, x)
+        many, alone = (verbs.made(model.decode(some, onto=onto)) for some, onto in ((codes, x), (codes.take(slice(2, 3)), x[2:3])))
+    torch.testing.assert_close(many[2:3], alone, rtol=1e-4, atol=1e-5)
 
 
 @each
@@ -173,6 +192,10 @@ def test_every_offered_verb_runs(name: str) -> None:
         "union": lambda: model.union(x, y[:1]),
         "intersection": lambda: model.intersection(x),
         "retarget": lambda: model.retarget(x, y[:1], 45.0),
+        "sample": lambda: sampled.sample(model, range(len(x))),
+        "mix": lambda: model.mix([9], range(len(x)), "coarse")[0],
+        "project": lambda: model.project(x, steps=2).images,
+        "directions": lambda: sampled.drawn(model, Codes(style=model.along(coded(model, x)["style"], model.directions(2)[0]))),
     }
     assert set(model.verbs) <= set(calls), "a new verb needs its line here"
     assert model.verbs
@@ -185,8 +208,9 @@ def test_every_offered_verb_runs(name: str) -> None:
 def test_verbs_it_lacks_are_refused(name: str) -> None:
     model = build(name).eval()
     x = pictures(model)
-    more = {"transfer": (x,), "slide": ("glasses", [1.0]), "union": (x,), "retarget": (x, x)}
-    for verb in {"transfer", "remove", "segment", "slide", "set", "union", "intersection", "retarget"} - set(model.verbs):
+    more = {"transfer": (x,), "slide": ("glasses", [1.0]), "union": (x,), "retarget": (x, x), "mix": (x,)}
+    some = {"transfer", "remove", "segment", "slide", "set", "union", "intersection", "retarget", "mix", "project", "directions"}
+    for verb in some - set(model.verbs):
         with pytest.raises(UserError, match=verb):
             getattr(model, verb)(x, *more.get(verb, ()))
 

@@ -20,6 +20,7 @@ TINY: dict[str, dict[str, Any]] = {
     "funit": {"size": 32, "width": 8, "code": 6, "seen": 3, "shots": 2},
     "mask": {"size": 32, "width": 8, "separate": 6},
     "retarget": {"size": 16, "motion": 8},
+    "stylegan": {"size": 32, "width": 4, "limit": 8, "z": 8, "style": 8, "lazy": 2, "path_every": 2},
 }
 # Methods by their default preset, and as METHOD:PRESET the other presets whose losses or networks differ from it.
 CASES = [
@@ -32,6 +33,7 @@ CASES = [
     "difference:paper",
     "fader:paper",
     "funit:paper",
+    "stylegan:paper",
 ]
 BATCH = 4
 
