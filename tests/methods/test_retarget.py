@@ -12,6 +12,7 @@ from unweave.data import load
 from unweave.errors import UserError
 from unweave.method import Adam, Progress
 from unweave.methods.retarget import ANGLES, CORNERS, PRESETS, Retarget
+from unweave.nn.sequence import channels_of
 
 
 def model(**more) -> Retarget:  # type: ignore[no-untyped-def]
@@ -40,7 +41,7 @@ def test_the_papers_networks() -> None:
 
 def test_channels_and_back() -> None:
     m, clips = model(), batch()["grid"].flatten(0, 3)
-    channels = m.raw(clips)
+    channels = channels_of(clips)
     assert channels.shape == (32, 30, 32) and (channels[:, 28:, 0] == 0).all(), "the first velocity is 0"
     again = m.joints((channels - m.mean[:, None]) / m.deviation[:, None])
     start = clips[:, :1, 8:9]
@@ -61,8 +62,9 @@ def test_any_length_and_the_origin(frames: int) -> None:
     )
 
 
-def test_the_terms_are_the_papers() -> None:
-    m, b = model(foot=0.1), batch()
+@pytest.mark.parametrize("puppet", [True, False])
+def test_the_terms_are_the_papers(puppet: bool) -> None:
+    m, b = model(cross=1.0, puppet=puppet), batch()
     terms = m.recombine_loss(b, progress()).values
     grid = b["grid"]
     clip = {corner: grid[:, corner[0], corner[1], corner[2]] for corner in CORNERS}
@@ -88,11 +90,40 @@ def test_the_terms_are_the_papers() -> None:
 
 
 def test_foot_and_travel_are_of_joints_not_of_channels() -> None:
-    m, b = model(), batch()
-    target = m.standard(b["grid"].flatten(0, 3))
-    true = b["grid"].flatten(0, 3)
-    speed = true[:, :, [11, 14]].diff(dim=1) / m.deviation[28:].mean()
-    torch.testing.assert_close(m._feet(m.joints(target)), speed, atol=1e-3, rtol=1e-3)
+    m, b = model(foot=1.0, travel=1.0), batch()
+    clips = b["grid"].flatten(0, 3)
+    off = clips + 0.1 * torch.randn_like(clips)
+    off[:, 0] = clips[:, 0]
+    gap = (channels_of(off) - channels_of(clips)).unflatten(1, (-1, 2))
+    feet = (off - clips)[:, :, [11, 14]].diff(dim=1) / m.deviation[28:].mean()
+    torch.testing.assert_close(m.foot_loss(gap), feet.square().mean(), rtol=1e-3, atol=1e-4)
+    terms = m.recombine_loss(b, progress()).values
+    codes = [torch.stack([m.encode(b["grid"][:, c, c, c])[name] for c in (0, 1)]) for name in ("motion", "skeleton", "view")]
+    away = m.joints(m.draw_all(*codes).flatten(0, 3))[:, :, 8] - m.joints(m.standard(clips))[:, :, 8]
+    assert terms["travel"].item() == pytest.approx(away.square().mean().item(), rel=0.2), "but for the first frame's velocity"
+
+
+def test_without_recombinations_only_own_codes_are_drawn() -> None:
+    m, b = model(cross=1.0, recombine=False), batch()
+    own = [m.standard(b["grid"][:, c, c, c]) for c in (0, 1)]
+    expected = sum(losses.squared(m.draw(*m.encode(b["grid"][:, c, c, c]).values()), own[c]) for c in (0, 1)) / 2
+    torch.testing.assert_close(m.recombine_loss(b, progress()).values["cross"], 8 * expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_body_changes_no_direction_and_a_view_no_height() -> None:
+    m, x, y = model(), torch.randn(2, 24, 15, 2), torch.randn(2, 24, 15, 2)
+    from unweave.body import limbs
+
+    codes = [torch.stack([m.encode(clip)[name] for clip in (x, y)]) for name in ("motion", "skeleton", "view")]
+    made = m.joints(m.draw_all(*codes).flatten(0, 3)).unflatten(0, (2, 2, 2, 2))  # (N, motion, skeleton, view, T, 15, 2)
+    found = limbs(made)
+    torch.testing.assert_close(
+        torch.nn.functional.normalize(found[:, :, 0], dim=-1), torch.nn.functional.normalize(found[:, :, 1], dim=-1), atol=1e-2, rtol=0
+    )
+    torch.testing.assert_close(found[:, :, :, 0, ..., 1], found[:, :, :, 1, ..., 1], atol=1e-4, rtol=0)
+    lengths = m.decoder.lengths(codes[1])[..., :14]  # (skeleton, N, 14): no limb is drawn longer than it is
+    drawn = torch.linalg.vector_norm(found, dim=-1).amax((1, 3, 4))  # (N, skeleton, 14)
+    assert (drawn <= lengths.transpose(0, 1) + 1e-4).all()
 
 
 def test_views_by_degrees() -> None:

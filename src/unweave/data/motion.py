@@ -21,17 +21,18 @@ from torch import Tensor
 from unweave.body import FEET, FPS, LIMBS, PARENTS, ROOT, Clip, limbs, project
 from unweave.data import cache
 from unweave.data.dataset import Dataset, Indices
-from unweave.data.motion_kinds import KINDS, UNSEEN, angles
+from unweave.data.motion_kinds import KINDS, UNSEEN, WILD, angles
 from unweave.errors import UserError
 from unweave.method import Need, clip_grids
 
-VERSION = 1  # of the motions: raise it whenever a clip changes
+VERSION = 2  # of the motions: raise it whenever a clip changes
 LONG = 128  # frames of a procedural motion
 VIEWS = (-90.0, -60.0, -30.0, 0.0, 30.0, 60.0, 90.0)  # degrees
 SOFT = 0.005  # leg lengths: of two feet whose heights differ by less, both carry
 SPREAD = 7.0  # degrees to either side of these that a camera in training stands off
-COUNTS = {"train": 20000, "val": 200, "test": 1000}  # grids
+COUNTS = {"train": 200000, "val": 200, "test": 1000}  # grids
 MOTIONS = {"train": 220, "val": 10, "test": 20}  # of each kind that the split shows
+WILDER = 5  # times as many of the wild phrases
 BODIES = {"train": 4000, "val": 40, "test": 20}
 # Limbs of a body 1 tall; those of both sides are alike.
 PARTS = {"head": 0.135, "spine": 0.31, "shoulder": 0.105, "upper arm": 0.165, "forearm": 0.145, "hip": 0.058, "thigh": 0.29, "shin": 0.265}
@@ -144,21 +145,41 @@ def _about(axis: int, angle: Tensor) -> Tensor:
     return torch.stack(rows, -1).unflatten(-1, (3, 3))
 
 
-def pose(a: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+# Limbs that no angle moves, as they point in the body's own axes: right hip, right shoulder, spine, neck to nose.
+RIG = ((-1.0, 0.0, 0.0), (-1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.9, 0.436))
+# Captures differ in where they put these joints: at most so far from RIG.
+RIGS_DIFFER = ((0.0, 0.45, 0.3), (0.0, 0.4, 0.3), (0.0, 0.0, 0.15), (0.0, 0.0, 0.6))
+
+
+def rigs(count: int, generator: torch.Generator) -> Tensor:
+    """Random rigs, (count, 4, 3), as `RIG`."""
+    off = (2 * torch.rand(count, len(RIG), 3, generator=generator) - 1) * torch.tensor(RIGS_DIFFER)
+    return F.normalize(torch.tensor(RIG) + off, dim=-1)
+
+
+def pose(a: dict[str, Tensor], rig: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Forward kinematics: angle channels (N, T) -> directions of the limbs (N, T, 14, 3) and the way of the hips (N, T, 3) in leg lengths.
+
+    rig: (N, 4, 3), where the limbs of `RIG` point instead.
 
     The body stands on its lower foot: the hips move so that this one rests, except while they are thrown (`air`)."""
     pelvis = _about(1, a["yaw"]) @ _about(0, a["pitch"]) @ _about(2, a["roll"])
     chest = pelvis @ _about(1, a["twist"]) @ _about(0, a["bend"]) @ _about(2, a["side"])
     head = chest @ _about(1, a["shake"]) @ _about(0, a["nod"])
-    right, up, down = torch.tensor([-1.0, 0, 0]), torch.tensor([0.0, 1, 0]), torch.tensor([0.0, -1, 0])
-    face = torch.tensor([0.0, 0.9, 0.436])  # from the neck to the nose
-    found: dict[int, Tensor] = {0: head @ face, 1: chest @ up}
+    rig = torch.tensor(RIG).expand(len(chest), -1, -1) if rig is None else rig
+    hip, shoulder, up, face = rig[:, :, None, :, None].unbind(1)  # (N, 1, 3, 1) each
+    down, mirror = torch.tensor([0.0, -1, 0]), torch.tensor([-1.0, 1, 1])[:, None]
+    found: dict[int, Tensor] = {0: (head @ face)[..., 0], 1: (chest @ up)[..., 0]}
     for side, sign, first in (("r", 1.0, 0), ("l", -1.0, 3)):
         arm = chest @ _about(2, -sign * a[f"{side}_arm_out"]) @ _about(0, -a[f"{side}_arm"]) @ _about(1, sign * a[f"{side}_arm_turn"])
         leg = pelvis @ _about(2, -sign * a[f"{side}_leg_out"]) @ _about(0, -a[f"{side}_leg"]) @ _about(1, sign * a[f"{side}_leg_turn"])
-        found |= {2 + first: chest @ (sign * right), 3 + first: arm @ down, 4 + first: arm @ _about(0, -a[f"{side}_elbow"]) @ down}
-        found |= {8 + first: pelvis @ (sign * right), 9 + first: leg @ down, 10 + first: leg @ _about(0, a[f"{side}_knee"]) @ down}
+        here = mirror if sign < 0 else torch.ones(3, 1)
+        found |= {
+            2 + first: (chest @ (here * shoulder))[..., 0],
+            3 + first: arm @ down,
+            4 + first: arm @ _about(0, -a[f"{side}_elbow"]) @ down,
+        }
+        found |= {8 + first: (pelvis @ (here * hip))[..., 0], 9 + first: leg @ down, 10 + first: leg @ _about(0, a[f"{side}_knee"]) @ down}
     directions = torch.stack([found[i] for i in range(len(LIMBS))], 2)
 
     body = average()
@@ -176,13 +197,18 @@ def pose(a: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
 
 
 def procedural(split: str, seed: int, frames: int, each: int | None = None) -> list[Motion]:
-    """The motions of a split: `each` of every kind. Test shows the kinds that training never does, and others of the rest."""
+    """The motions of a split: `each` of every kind. Test shows the kinds that training never does, and others of the rest.
+
+    Training has random rigs, and `WILDER` times as many phrases that are wilder than any kind: poses that no kind of its own has."""
     made = []
-    for i, kind in enumerate(KINDS):
-        if kind in UNSEEN and split != "test":
+    for i, kind in enumerate((*KINDS, WILD)):
+        if (kind in UNSEEN and split != "test") or (kind == WILD and split != "train"):
             continue
         number = np.random.SeedSequence([seed, ("train", "val", "test").index(split), i]).generate_state(1)[0]
-        directions, way = pose(angles(kind, each or MOTIONS[split], frames, torch.Generator().manual_seed(int(number))))
+        generator = torch.Generator().manual_seed(int(number))
+        count = (each or MOTIONS[split]) * (WILDER if kind == WILD else 1)
+        channels = angles(kind, count, frames, generator)
+        directions, way = pose(channels, rigs(count, generator) if split == "train" else None)
         made += [Motion(d, w, name=kind) for d, w in zip(directions, way)]
     return made
 

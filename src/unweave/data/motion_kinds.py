@@ -187,6 +187,20 @@ def dance(a: Angles) -> None:
     a.add(yaw=a.wander(0.7), roll=a.wander(0.1), pitch=a.wander(0.12))
 
 
+def wild(a: Angles) -> None:
+    """Phrases of a body that knows no habits: as dance, with all joints through more of what they can do, bent and tipped as well."""
+    for side in ("r", "l"):
+        a.add(**{f"{side}_arm": a.between(-0.5, 2.0) + a.wander(1.1, 1.4), f"{side}_arm_out": a.between(0, 1.3) + a.wander(0.6, 1.4)})
+        a.add(**{f"{side}_arm_turn": a.between(-0.8, 0.8) + a.wander(0.6, 1.2)})
+        a.add(**{f"{side}_elbow": (a.between(0, 1.6) + a.wander(0.8, 1.5)).clamp(-0.2, 2.4)})
+        a.add(**{f"{side}_leg": a.between(-0.3, 1.0) + a.wander(0.7, 1.4), f"{side}_leg_out": a.between(-0.1, 0.5) + a.wander(0.25, 1.2)})
+        a.add(**{f"{side}_leg_turn": a.between(-0.3, 0.3) + a.wander(0.2)})
+        a.add(**{f"{side}_knee": (a.between(0, 1.2) + a.wander(0.8, 1.4)).clamp(0, 2.3)})
+    a.add(twist=a.between(-0.3, 0.3) + a.wander(0.4, 1.2), bend=a.between(-0.3, 0.9) + a.wander(0.4), side=a.between(-0.2, 0.2))
+    a.add(nod=a.between(-0.4, 0.4) + a.wander(0.25), shake=a.wander(0.4), yaw=a.between(-0.8, 0.8) * a.at + a.wander(0.6))
+    a.add(side=a.wander(0.2), roll=a.wander(0.15), pitch=a.between(-0.25, 0.6) + a.wander(0.3))
+
+
 def kick(a: Angles) -> None:
     p = a.phase(0.35, 0.9)
     hit = a.bump(p, a.between(1.5, 4.0))
@@ -227,12 +241,13 @@ KINDS: dict[str, Callable[[Angles], None]] = {
     "reach": reach, "dance": dance, "kick": kick, "bow": bow, "throw": throw,
 }  # fmt: skip
 UNSEEN = ("kick", "bow", "throw")  # only tests show these
+WILD = "wild"  # only training shows this
 
 
 def angles(kind: str, clips: int, frames: int, generator: torch.Generator) -> dict[str, Tensor]:
     """Channels (N, T) of that many clips of a kind, each with parameters of its own."""
     made = Angles(clips, frames, generator)
     posture(made)
-    KINDS[kind](made)
+    (wild if kind == WILD else KINDS[kind])(made)
     made.swap()
     return made.values

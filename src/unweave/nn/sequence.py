@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from unweave.body import OTHERS, ROOT
 from unweave.nn.blocks import SLOPE
 
 SHRINK = 8  # frames in one step of a moving code
@@ -62,6 +64,32 @@ class ClipDecoder(nn.Module):
             if i < len(self.layers) - 1:
                 x = self.dropout(F.leaky_relu(x, SLOPE))
         return x
+
+
+class Steps(nn.Module):
+    """Two layers on each step of a moving code alone, added to it: (N, channels, T) -> the same. Depth that costs little."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.change = nn.Sequential(nn.Conv1d(channels, channels, 1), nn.LeakyReLU(SLOPE), nn.Conv1d(channels, channels, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.change(x)
+
+
+def channels_of(clips: Tensor) -> Tensor:
+    """Clips (N, T, 15, 2) -> channels (N, 30, T): joints from the middle of the hips, and how far that moves from frame to frame."""
+    hips = clips[:, :, ROOT : ROOT + 1]
+    velocity = torch.cat([torch.zeros_like(hips[:, :1]), hips.diff(dim=1)], 1)
+    return torch.cat([clips[:, :, list(OTHERS)] - hips, velocity], 2).flatten(2).transpose(1, 2)
+
+
+def clips_of(channels: Tensor) -> Tensor:
+    """The inverse, from (0, 0) on: (N, 30, T) -> (N, T, 15, 2)."""
+    rows = channels.transpose(1, 2).unflatten(2, (-1, 2))
+    hips = (rows[:, :, -1:] - torch.cat([rows[:, :1, -1:], torch.zeros_like(rows[:, 1:, -1:])], 1)).cumsum(1)
+    made = rows[:, :, :-1] + hips
+    return torch.cat([made[:, :, :ROOT], hips, made[:, :, ROOT:]], 2)
 
 
 def whole(x: Tensor) -> Tensor:
