@@ -32,6 +32,8 @@ Layers = str | Sequence[int] | None
 PSI = 0.7  # truncation where none is said
 CHUNK = 64  # pictures drawn in one call
 SPREAD = 4_000  # draws that say how much w varies
+# A projection's step size at its highest; how far w is shaken at first, in deviations of w; weights of features and of changed noise.
+RATE, SHAKE, GUIDE, STILL = 0.1, 0.05, 0.1, 1e-3
 
 
 # -- samples -------------------------------------------------------------------------------------------------------------------
@@ -145,7 +147,7 @@ def loop(model: Method, seeds: Sequence[int], steps: int = 24, space: Literal["w
 
 @dataclass(frozen=True)
 class Projection:
-    """What `project` found. codes: style (N, L, W) and noise (N, P). images: what they draw, (N, C, S, S).
+    """What `project` found. codes: style (N, L, W) and noise (N, P), or those it started from. images: what they draw, (N, C, S, S).
 
     psnr: decibels, (N,). feature_distance: 1 - cosine of the features of picture and drawing, (N,); None without features.
     """
@@ -163,53 +165,68 @@ def project(
     features: Callable[[Tensor], Tensor] | None = None,
     space: Literal["w+", "w"] = "w+",
     progress: Callable[[int, int, float], None] | None = None,
+    start: Codes | None = None,
     seed: int = 0,
 ) -> Projection:
     """The codes that draw a picture, by gradient descent through `decode` (Karras et al. 2020, D). The more steps, the nearer.
 
     images: (N, C, S, S), each on its own. space: "w", one style for all layers, stays where the model draws well, and edits well; "w+", one
     for each layer, from w's on after two fifths of the steps, comes nearer. features: (N, C, S, S) -> (N, D); where they have gradients
-    they are followed, and in any case measured. progress: hears (step, steps, mean psnr).
+    they are followed, and in any case measured. progress: hears (step, steps, mean psnr). start: codes of any kind, which are all improved
+    from where they are, of any model (an encoder's answer, say); without, the mean style and random noise.
+    Raises UserError for pictures of another size.
     """
-    require(model, "project")
-    size = model.size
-    if images.dim() != 4 or images.shape[2:] != (size, size):
+    if start is None:
+        require(model, "project")
+    if images.dim() != 4 or images.shape[2:] != (model.size, model.size):
+        size = model.size
         raise UserError(f"This model draws pictures of {size} px: give (N, 3, {size}, {size}), not {tuple(images.shape)}.")
     if space not in ("w", "w+") or steps < 1:
         raise UserError(f'A projection goes to "w" or "w+" in at least one step, not to "{space}" in {steps}.')
-    generator, n = torch.Generator().manual_seed(seed), len(images)
-    mean, deviation = spread(model)
-    layers = next(code.shape[0] for code in model.codes if code.name == "style")
-    assert layers is not None
-    start = model.sample(1, generator)["noise"]
-    w = mean.expand(n, 1, -1).clone().requires_grad_()
-    noise = start.expand(n, -1).clone().requires_grad_()
-    wanted = features(images) if features else None
+    generator, n, deviation, switch = torch.Generator().manual_seed(seed), len(images), 0.0, -1
+    if start is None:
+        mean, deviation = spread(model)
+        start = Codes(style=mean[None, None], noise=model.sample(1, generator)["noise"])
+        switch = int(0.4 * steps) if space == "w+" else -1
+    found = {name: code.detach().expand(n, *code.shape[1:]).clone().requires_grad_() for name, code in start.items()}
+    layers = next((code.shape[0] for code in model.codes if code.kind == "layers"), None)
+
+    def spelled(codes: dict[str, Tensor], shake: float = 0.0) -> Codes:
+        """The codes as `decode` takes them: w for each layer, and shaken."""
+        if "style" not in codes:
+            return Codes(**codes)
+        w = codes["style"] + shake * torch.randn(codes["style"].shape, generator=generator).to(images)
+        return Codes(**codes | {"style": w.expand(-1, layers or -1, -1)})
+
+    wanted = features(images).flatten(1).detach() if features else None
+
+    def distance(drawing: Tensor) -> Tensor | None:
+        return None if features is None or wanted is None else 1 - F.cosine_similarity(features(drawing).flatten(1), wanted)
+
     guided = features is not None and features(images.clone().requires_grad_()).requires_grad
-    optimiser = torch.optim.Adam([w, noise], betas=(0.9, 0.999))
-    switch = int(0.4 * steps) if space == "w+" else steps
+    optimiser = torch.optim.Adam(found.values(), betas=(0.9, 0.999))
     for step in range(steps):
         if step == switch:
-            w = w.detach().expand(-1, layers, -1).clone().requires_grad_()
-            optimiser = torch.optim.Adam([w, noise], betas=(0.9, 0.999))
+            found["style"] = found["style"].detach().expand(-1, layers or -1, -1).clone().requires_grad_()
+            optimiser = torch.optim.Adam(found.values(), betas=(0.9, 0.999))
         done = step / steps
-        optimiser.param_groups[0]["lr"] = 0.1 * min(1.0, 20 * done + 0.05) * (0.5 - 0.5 * math.cos(math.pi * min(1.0, (1 - done) * 4)))
-        shake = 0.05 * deviation * max(0.0, 1 - done / 0.75) ** 2 * torch.randn(w.shape, generator=generator).to(w)
-        drawing = made(model.decode(Codes(style=(w + shake).expand(-1, layers, -1), noise=noise)))
+        optimiser.param_groups[0]["lr"] = RATE * min(1.0, 20 * done + 0.05) * (0.5 - 0.5 * math.cos(math.pi * min(1.0, 4 - 4 * done)))
+        drawing = made(model.decode(spelled(found, SHAKE * float(deviation) * max(0.0, 1 - done / 0.75) ** 2)))
         error = (drawing - images).square().flatten(1).mean(1)
         loss = error.sum()
-        if guided and features is not None and wanted is not None:
-            loss = loss + 0.1 * (1 - F.cosine_similarity(features(drawing).flatten(1), wanted.flatten(1))).sum()
-        loss = loss + 1e-3 * (noise - start).square().mean(1).sum()  # or noise would draw what styles should say
-        w.grad, noise.grad = torch.autograd.grad(loss, [w, noise])
+        if guided and (apart := distance(drawing)) is not None:
+            loss = loss + GUIDE * apart.sum()
+        if "noise" in found:  # or it would draw what styles should say
+            loss = loss + STILL * (found["noise"] - start["noise"]).square().mean(1).sum()
+        for code, gradient in zip(found.values(), torch.autograd.grad(loss, list(found.values()))):
+            code.grad = gradient
         optimiser.step()
         if progress:
             progress(step + 1, steps, _psnr(error).mean().item())
-    codes = Codes(style=w.detach().expand(-1, layers, -1).contiguous(), noise=noise.detach())
     with torch.no_grad():
+        codes = spelled({name: code.detach() for name, code in found.items()})
         drawing = drawn(model, codes)
-        apart = None if features is None or wanted is None else 1 - F.cosine_similarity(features(drawing).flatten(1), wanted.flatten(1))
-    return Projection(codes, drawing, _psnr((drawing - images).square().flatten(1).mean(1)), apart)
+        return Projection(codes, drawing, _psnr((drawing - images).square().flatten(1).mean(1)), distance(drawing))
 
 
 def _psnr(error: Tensor) -> Tensor:
