@@ -38,12 +38,13 @@ from unweave.metrics import (
     judges,
     masks,
     motion,
+    samples,
     transfer,
     translation,
     two_parts,
 )
 from unweave.metrics.edits import Editor, Made, Pairs
-from unweave.metrics.images import Features
+from unweave.metrics.images import Extractor
 from unweave.metrics.intervals import Estimate
 from unweave.metrics.probes import TRAIN, leakage, zero_residual
 from unweave.metrics.table import CLEAN, MASKS, WORN
@@ -61,7 +62,8 @@ def evaluate(model: Any, data: Any, out: str | Path | None = None, pairs: int = 
 
     model: a model, a run, or the name of one (shipped, folder, file, hub). data: a data set, or what `unweave.data` takes; a name without a
     split means its test split. out: folder for the report and its sheets. pairs: how many pairs (a_i, b_j) are edited. features: an .npz of
-    AlexNet's weights for AlexNet-KID (else UNWEAVE_FEATURES). Raises UserError when the data is not what the model needs.
+    AlexNet's weights for AlexNet-KID (else UNWEAVE_FEATURES); for samples also "random" or "inception". Raises UserError when the data is
+    not what the model needs.
     """
     started, name, model = time.perf_counter(), _name(model), _model(model)
     data = _data(data, model)
@@ -107,8 +109,9 @@ def _data(data: Any, model: Any) -> Any:
 class _Work:
     """What several parts need, made once."""
 
-    def __init__(self, model: Any, data: Any, count: int, features: Features | None):
-        self.model, self.data, self.features, self.place, self.count = model, data, features, _place(model), count
+    def __init__(self, model: Any, data: Any, count: int, features: Extractor | None):
+        self.model, self.data, self.extractor, self.place, self.count = model, data, features, _place(model), count
+        self.features = features if isinstance(features, images.Features) else None  # AlexNet's, for figures that are called after it
         self.seen = match(model.needs, data) if hasattr(model, "needs") else data  # as the model reads it
         self.two_sets = {"a", "b"} <= set(data.offers)
         self.editor = editor(model)
@@ -221,21 +224,15 @@ def _add_distance(work: _Work, report: Report, others: dict[str, Made]) -> None:
     real, distances = seen(work.data), {}
     for row, made in {"": work.made, **others}.items():
         if made.transfers is not None:
-            distances[row] = _distance(work.features(made.transfers), real)
+            distances[row] = images.distance(work.features(made.transfers), real)
     if "" in distances:
         report.measures["alexnet_kid"] = distances.pop("")
     for row, found in distances.items():
         report.baselines[row]["alexnet_kid"] = found
-    floor = _distance(seen(work.train), real)
+    floor = images.distance(seen(work.train), real)
     report.notes.append(
         f"Real pictures of b's training split are at AlexNet-KID {floor.value:.3f} from the test split's: no model need be nearer."
     )
-
-
-def _distance(x: Tensor, y: Tensor) -> Estimate:
-    found = images.kernel_distance(x, y, size=max(2, min(len(x), len(y), 500) // 2))  # halves: subsets that differ give an interval
-    low, high = np.percentile(found, [2.5, 97.5])
-    return Estimate(float(np.mean(found)), float(low), float(high), len(x))
 
 
 def _add_leakage(work: _Work, report: Report) -> None:
@@ -379,6 +376,15 @@ def _add_motion(work: _Work, report: Report) -> None:
     report.cost["milliseconds_for_10_s"] = _milliseconds(lambda: put(long, long, long))
 
 
+def _add_samples(work: _Work, report: Report) -> None:
+    found = samples.measure(work.model, work.data, work.extractor, work.count)
+    report.measures |= found.figures
+    report.baselines |= found.rows
+    report.notes += found.notes
+    report.cost |= found.cost
+    report.sheets |= {caption: draw(sheet) for caption, sheet in found.sheets.items()}
+
+
 def _add_cost(work: _Work, report: Report) -> None:
     if isinstance(work.model, torch.nn.Module):
         report.cost["parameters"] = sum(p.numel() for p in work.model.parameters())
@@ -486,5 +492,6 @@ PARTS = (
     _Part(lambda w: w.factors, _add_factors),
     _Part(lambda w: "retarget" in getattr(w.model, "verbs", ()) and isinstance(w.data.truth, Clips), _add_motion),
     _Part(lambda w: "image" in w.seen.offers and bool(w.codes), _add_reconstruction),
+    _Part(lambda w: "mix" in getattr(w.model, "verbs", ()) and "image" in w.data.offers, _add_samples),
     _Part(lambda w: True, _add_cost),
 )

@@ -66,6 +66,11 @@ MEASURES: dict[str, Measure] = {
     "zero_residual_a": Measure("size of what the code of a's part says of b, over what it says of a", "ratio", "lower", MEMBERS),
     "zero_residual_b": Measure("size of what the code of b's part says of a, over what it says of b", "ratio", "lower", MEMBERS),
     "alexnet_kid": Measure("distance of transfers to real pictures of b in AlexNet's features", "AlexNet-KID", "lower", "a features file"),
+    # Of each attribute, by a direction of styles in a model that samples: glasses_direction_success ...
+    "NAME_direction_success": Measure(
+        "samples in which a judge sees the attribute turned round by a step along one direction", "share", "higher", LABELS
+    ),
+    "NAME_direction_others_kept": Measure("other attributes that the judge reads as before that step", "share", "higher", LABELS),
     # Of each attribute, under its own name: glasses_success ...
     "NAME_success": Measure(
         "edits in which a judge reads what was asked for (of a number: within .15); of 0 and 1 the other one is asked for",
@@ -152,6 +157,31 @@ MEASURES: dict[str, Measure] = {
         for factor, of in {"motion": "20 motions; chance .05", "skeleton": "20 bodies; chance .05", "view": "7 angles; chance .14"}.items()
         for code in ("motion", "skeleton", "view")
     },
+    **{
+        f"{name}_kid_samples{share}": Measure(
+            f"distance of samples to held-out pictures in {whose} features" + (", over that of these pictures blurred" if share else ""),
+            "ratio" if share else unit,
+            "lower",
+            needs,
+        )
+        for name, whose, unit, needs in (
+            ("alexnet", "AlexNet's", "AlexNet-KID", "a features file"),
+            ("inception", "Inception's", "KID", "torchmetrics"),
+            ("random", "fixed random", "random-KID", ""),
+        )
+        for share in ("", "_of_blurred")
+    },
+    "precision_knn3": Measure("samples that are as near to a real picture as its third neighbour", "share", "higher"),
+    "recall_knn3": Measure("real pictures that are as near to a sample as its third neighbour", "share", "higher"),
+    "novelty": Measure("distance of samples to the nearest training picture, over that of held-out pictures", "ratio", "higher"),
+    "path_length_z": Measure("how far a picture moves along a path through z, epsilon 1e-4, full paths", "distance / epsilon^2", "lower"),
+    "path_length_w": Measure("the same through w", "distance / epsilon^2", "lower"),
+    "separability_z": Measure("exp of what a plane through z leaves unknown of all attributes; at best 1", "ratio", "lower", LABELS),
+    "separability_w": Measure("the same through w", "ratio", "lower", LABELS),
+    "projection_psnr_w": Measure("how near held-out pictures come with one style for all layers", "dB", "higher"),
+    "projection_psnr_w_plus": Measure("the same with a style for each layer", "dB", "higher"),
+    "projection_distance_w": Measure("distance of local features to the picture, one style for all layers", "distance", "lower"),
+    "projection_distance_w_plus": Measure("the same with a style for each layer", "distance", "lower"),
     "reconstruction_error": Measure("mean error of pictures encoded and decoded again", "1/255", "lower"),
 }
 

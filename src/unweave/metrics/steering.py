@@ -1,0 +1,162 @@
+"""Measures of steering a generator: one direction of w for each attribute, and pictures of one's own as codes.
+
+A direction is found by the plane between samples in which a first judge sees the attribute and those in which it does not; how far to
+go, and in which layers, is chosen on other samples by that judge too. A second judge, taught from another start, says how well it does on
+samples that neither choice has seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from unweave import sampled
+from unweave.attributes import Attributes
+from unweave.codes import Codes
+from unweave.data.feed import to_float
+from unweave.errors import UserError
+from unweave.metrics import intervals, spaces
+from unweave.metrics.images import Extractor
+from unweave.pictures import Sheet
+
+if TYPE_CHECKING:
+    from unweave.metrics.samples import Found, Points
+
+Judge = Callable[[Tensor], Tensor]  # pictures (N, C, S, S) in [-1, 1] -> (N, A) in [0, 1], what it reads of each attribute
+REACHES = (1.0, 1.5, 2.0, 3.0)  # how far from the middle a sample is brought, in standard deviations along the direction
+STEPS = 300  # of a projection
+SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Way:
+    """A direction (W,) of w, the layers in which it acts, and how far from `middle` it brings a style, on either side."""
+
+    direction: Tensor
+    middle: Tensor
+    layers: str
+    reach: float
+
+    def to(self, model: Any, style: Tensor, on: Tensor) -> Tensor:
+        """Styles (N, L, W) with the attribute where `on` (N,) is true, without it elsewhere."""
+        place = ((style[:, 0] - self.middle.to(style)) @ self.direction.to(style)) / self.direction.to(style).square().sum()
+        goal = torch.where(on.to(style.device), self.reach, -self.reach)
+        return model.along(style, self.direction, goal - place, self.layers)
+
+
+def find(model: Any, kinds: Attributes, points: Points, finder: Judge, tried: int) -> list[Way | None]:
+    """For each attribute the way that turns it most often and others least, product of the two shares; None where all samples are alike."""
+    raw: list[Tensor | None] = []
+    for column in points.found.T:
+        try:
+            raw.append(model.labelled_direction(points.w, column > 0.5))
+        except UserError:
+            raw.append(None)
+    codes = _fresh(model, 1, tried)
+    style = model.map(codes["z"])
+    before = _read(model, codes, style, finder)
+    ways: list[Way | None] = []
+    for i, column in enumerate(points.found.T):
+        if raw[i] is None:
+            ways.append(None)
+            continue
+        apart = [other for j, other in enumerate(raw) if j != i and other is not None]
+        best, score = None, -1.0
+        for others in (apart, []) if apart else ([],):
+            direction = model.labelled_direction(points.w, column > 0.5, apart=others)
+            for layers in ("all", *model.layers):
+                for reach in REACHES:
+                    way = Way(direction, points.w.mean(0), layers, reach)
+                    changed, kept = spaces.turned(kinds, i, before, _read(model, codes, way.to(model, style, before[:, i] <= 0.5), finder))
+                    if (now := float(changed.float().mean() * kept.mean())) > score:
+                        best, score = way, now
+        ways.append(best)
+    return ways
+
+
+def measure(
+    model: Any,
+    kinds: Attributes,
+    points: Points,
+    finder: Judge,
+    judge: Judge,
+    accuracies: list[float],
+    count: int,
+    found: Found,
+) -> None:
+    """`NAME_direction_success` and `NAME_direction_others_kept` of `count` fresh samples, and a sheet of the first."""
+    ways = find(model, kinds, points, finder, max(8, count // 6))
+    codes = _fresh(model, 2, count)
+    style = model.map(codes["z"])
+    before = _read(model, codes, style, judge)
+    shown = codes.take(slice(0, SHOWN))
+    rows, left, words = [list(_draw(model, shown, style[:SHOWN]))], ["samples"], []
+    for i, (kind, way) in enumerate(zip(kinds, ways, strict=True)):
+        if way is None:
+            found.notes.append(f"Not measured: a direction for {kind.name}, because the judge sees it in all samples or in none.")
+            continue
+        on = before[:, i] <= 0.5
+        moved = way.to(model, style, on)
+        changed, kept = spaces.turned(kinds, i, before, _read(model, codes, moved, judge))
+        found.figures[f"{kind.name}_direction_success"] = intervals.mean(changed).judged(accuracies[i])
+        if len(kinds) > 1:
+            least = min(accuracy for j, accuracy in enumerate(accuracies) if j != i)
+            found.figures[f"{kind.name}_direction_others_kept"] = intervals.mean(kept).judged(least)
+        rows.append(list(_draw(model, shown, moved[:SHOWN])))
+        left.append(f"{kind.name} turned")
+        words.append(f"{kind.name} in {way.layers} layers, {way.reach:g} standard deviations from the middle")
+    if words:
+        found.notes.append(f"Directions, found among {len(points.w):,} judged samples: {'; '.join(words)}.")
+        found.sheets["Directions: samples, and each attribute turned round"] = Sheet(rows, left=left)
+
+
+def projections(model: Any, test: Any, look: Extractor, count: int, found: Found, steps: int = STEPS) -> None:
+    """How near held-out pictures come in w and in w+: `projection_psnr_w`, `projection_psnr_w_plus`, decibels."""
+    pictures = to_float(test.take("image", range(min(count, test.lengths["image"])))).to(next(model.parameters()).device)
+    rows, left = [list(pictures[:SHOWN])], ["picture"]
+    for space, name in (("w", "w"), ("w+", "w_plus")):
+        with torch.enable_grad():
+            made = model.project(pictures, steps, space=space)
+        found.figures[f"projection_psnr_{name}"] = intervals.mean(made.psnr.cpu())
+        with torch.no_grad():
+            apart = (look.local(made.images) - look.local(pictures)).square().sum(1)
+        found.figures[f"projection_distance_{name}"] = intervals.mean(apart.cpu())
+        rows.append(list(made.images[:SHOWN]))
+        left.append(space)
+    found.notes.append(f"Projections: {len(pictures)} test pictures, {steps} steps each.")
+    found.sheets["Projections: test pictures, and what the model draws of them"] = Sheet(rows, left=left)
+
+
+def mixing(model: Any) -> dict[str, Sheet]:
+    """Sheets of style mixing: seeds 0-3 across, seeds 4-7 down, whose coarse, middle and fine styles are taken."""
+    across, down = range(4), range(4, 8)
+    heads, found = sampled.sample(model, across), {}
+    for name in model.layers:
+        cells = sampled.mix(model, down, across, name)
+        firsts = sampled.sample(model, down)
+        found[f"Mixing {name}: below the first row, the {name} styles of the first column"] = Sheet(
+            [[None, *heads], *[[first, *row] for first, row in zip(firsts, cells, strict=True)]]
+        )
+    return found
+
+
+def _fresh(model: Any, part: int, count: int) -> Codes:
+    """z and noise of samples that nothing else has seen: other seeds for each part."""
+    return model.sample(count, torch.Generator().manual_seed(2**40 + part))
+
+
+@torch.no_grad()
+def _draw(model: Any, codes: Codes, style: Tensor) -> Tensor:
+    return sampled.drawn(model, codes | Codes(style=style))
+
+
+@torch.no_grad()
+def _read(model: Any, codes: Codes, style: Tensor, judge: Judge) -> Tensor:
+    """What a judge reads in pictures of these styles, (N, A) on the CPU."""
+    whole = codes | Codes(style=style)
+    parts = [whole.take(slice(at, at + sampled.CHUNK)) for at in range(0, whole.batch, sampled.CHUNK)]
+    return torch.cat([judge(model.decode(part).image).float().cpu() for part in parts])
