@@ -50,7 +50,7 @@ class Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):  # styles are small and everything hangs on them
-            return F.linear(x.float(), self.weight * self.scale, self.bias * self.speed)
+            return F.linear(x.to(self.weight), self.weight * self.scale, self.bias * self.speed)
 
 
 class Conv(nn.Module):
@@ -88,7 +88,7 @@ class Mapping(nn.Module):
         self.layers = nn.ModuleList(Linear(a, b, speed=speed) for a, b in zip(widths, widths[1:]))
 
     def forward(self, z: Tensor) -> Tensor:
-        x = z.float()
+        x = z.to(self.layers[0].weight)  # type: ignore[arg-type]
         x = x * (x.square().mean(1, keepdim=True) + 1e-8).rsqrt()
         for layer in self.layers:
             x = leaky(layer(x))
@@ -247,7 +247,7 @@ def spread(x: Tensor, group: int) -> Tensor:
 
     group: pictures at most; the largest number up to it that divides N. (N, C, S, S) -> (N, 1, S, S)."""
     count = next(g for g in range(min(group, len(x)), 0, -1) if len(x) % g == 0)
-    groups = x.float().unflatten(0, (-1, count))
+    groups = x.to(torch.promote_types(x.dtype, torch.float32)).unflatten(0, (-1, count))
     deviation = ((groups - groups.mean(1, keepdim=True)).square().mean(1) + 1e-8).sqrt().flatten(1).mean(1)
     return deviation.repeat_interleave(count)[:, None, None, None].expand(-1, 1, *x.shape[2:]).to(x.dtype)
 
