@@ -19,7 +19,7 @@ import torch
 
 import unweave as uw
 from unweave import retargeting
-from unweave.body import ROOT, height, limbs
+from unweave.body import FEET, ROOT, Clip, height, limbs
 from unweave.cli.parsing import count
 from unweave.data import clips
 from unweave.data.feed import Feed
@@ -75,26 +75,31 @@ def real(model: Retarget, folder: Path, pairs: int) -> dict[str, dict[str, motio
 
 
 def videos(model: Retarget, first: str, second: str, out: Path) -> dict[str, dict[str, float]]:
-    """Two videos, each on the other's body: how much limbs change their length and joints tremble, before and after."""
+    """Two videos, each on the other's body: how much joints tremble, limbs change their length and feet slide, before and after."""
     found = {}
     for one, other in ((first, second), (second, first)):
         name = f"{Path(one).name}-on-{Path(other).name}"
         for ending in (".gif", ".npz"):
             path, _ = retargeting.retarget(model, one, other, one, out / f"{name}{ending}")
-        before, after = retargeting.clip(one).joints, clips.read(path).joints
-        found[name] = {
-            f"{what}_{when}": value for when, joints in (("before", before), ("after", after)) for what, value in still(joints).items()
-        }
+        both: dict[str, Clip] = {"before": retargeting.clip(one), "after": clips.read(path)}
+        found[name] = {f"{what}_{when}": value for when, clip in both.items() for what, value in still(clip.joints, clip.fps).items()}
     return found
 
 
-def still(joints: torch.Tensor) -> dict[str, float]:
+def still(joints: torch.Tensor, fps: float) -> dict[str, float]:
     """jitter: mean size of the second difference of joints about the hips, heights a frame squared.
 
-    limbs: standard deviation of the lengths of thighs and shins."""
-    at = (joints - joints[:, ROOT : ROOT + 1]) / height(joints)
-    lengths = torch.linalg.vector_norm(limbs(joints), dim=-1)[:, [9, 10, 12, 13]] / height(joints)
-    return {"jitter": torch.linalg.vector_norm(at.diff(n=2, dim=0), dim=-1).mean().item(), "limbs": lengths.std(0).mean().item()}
+    limbs: standard deviation of the lengths of thighs and shins, heights. feet: mean speed of the slower foot, which stands, heights a
+    second."""
+    tall = height(joints)
+    at = (joints - joints[:, ROOT : ROOT + 1]) / tall
+    lengths = torch.linalg.vector_norm(limbs(joints), dim=-1)[:, [9, 10, 12, 13]] / tall
+    feet = torch.linalg.vector_norm(joints[:, list(FEET)].diff(dim=0), dim=-1).amin(1) * fps / tall
+    return {
+        "jitter": torch.linalg.vector_norm(at.diff(n=2, dim=0), dim=-1).mean().item(),
+        "limbs": lengths.std(0).mean().item(),
+        "feet": feet.mean().item(),
+    }
 
 
 def steps() -> dict[str, float]:
