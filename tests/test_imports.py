@@ -15,7 +15,7 @@ LEVELS = [
     {"errors", "attributes", "codes", "schedules", "muon", "pictures", "body", "figures", "verbs", "sampled", "method"},
     {"nn", "losses", "data", "metrics", "train", "runs", "logs", "machine"},
     {"methods"},
-    {"recipe", "models", "evaluate", "compare", "report", "export", "edits", "retargeting"} | {"unweave"},  # the public API
+    {"recipe", "models", "evaluate", "compare", "report", "export", "edits", "retargeting", "sampling"} | {"unweave"},  # the public API
     {"cli", "demo", "studio", "__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}

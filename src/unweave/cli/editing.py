@@ -83,20 +83,23 @@ class Segment(Edit):
 
 @dataclass(kw_only=True)
 class Interpolate(Edit):
-    """Walk one code in a straight line from A's to B's: OUT/<picture>-<step>.png and OUT/<picture>-strip.png; of clips .npz and .gif."""
+    """Walk one code in a straight line from A's to B's: OUT/<picture>-<step>.png and OUT/<picture>-strip.png; of clips .npz and .gif.
 
-    first: Annotated[Positional[str], words("A")]
-    """The picture whose code the walk starts from."""
-    second: Annotated[Positional[str], words("B")]
-    """The picture whose code it ends at."""
-    code: Annotated[str, option("NAME")]
-    """Which code: separate (the part), common (everything else), motion, skeleton, view ..."""
+    Of a model that draws out of noise: A B ... are seeds; past them all and back without a seam, OUT/<seeds>.gif, or -o OUT.gif or OUT.mp4.
+    """
+
+    points: Annotated[Positional[list[str]], words("A B")]
+    """The pictures (or clips, or seeds) whose code the walk starts from and ends at."""
+    code: Annotated[str | None, option("NAME")] = None
+    """Which code: separate (the part), common (everything else), motion, skeleton, view ...; not of seeds."""
     across: Annotated[str | None, option("NAME")] = None
     """Of clips: a second code, which walks from row to row of a matrix."""
     onto: Annotated[str | None, option("IMAGE")] = None
     """The picture that all other codes come from; A if it is not given."""
-    steps: Annotated[int, option("N")] = 8
-    """Pictures on the way, both ends included; 8 if not given."""
+    steps: Annotated[int | None, option("N")] = None
+    """Pictures on the way, both ends included, 8 if not given; of seeds, frames from one to the next, 60 if not given."""
+    truncation: Annotated[float, option("X")] = 0.7
+    """Of seeds, as of `unweave sample`."""
 
 
 def transfer(argv: list[str]) -> int:
@@ -159,20 +162,30 @@ def segment(argv: list[str]) -> int:
 def interpolate(argv: list[str]) -> int:
     """unweave interpolate MODEL A B [--onto IMAGE] --code NAME --steps 8 -o OUT"""
     wish = parse(Interpolate, argv, "interpolate")
-    from unweave import edits, retargeting
+    from unweave import edits, retargeting, sampling
 
     model = model_of(wish.model, wish.device)
+    if "mix" in model.verbs:
+        if wish.code or wish.onto or wish.across:
+            raise UsageError("--code, --onto and --across are for models that encode pictures: here only seeds, such as 3 7 9, are needed.")
+        seeds = [seed for word in wish.points for seed in sampling.seeds_of(word)]
+        result(sampling.loop(model, seeds, Path(wish.out), 60 if wish.steps is None else wish.steps, wish.truncation))
+        return 0
+    if len(wish.points) != 2:
+        raise UsageError(f"A walk goes from A to B: name two, not {len(wish.points)}.")
+    if wish.code is None:
+        raise UsageError(f"--code is missing: which code walks, of {', '.join(code.name for code in model.codes)}.")
+    steps, (a, b) = 8 if wish.steps is None else wish.steps, wish.points
     if "retarget" in model.verbs:
-        out, clips = Path(wish.out), (wish.first, wish.second)
-        result(retargeting.interpolate(model, *clips, wish.code, out, wish.steps, wish.onto, wish.across))
+        result(retargeting.interpolate(model, a, b, wish.code, Path(wish.out), steps, wish.onto, wish.across))
         return 0
     if wish.across is not None:
         raise UsageError(f"--across is for models of clips; {wish.model} is one of pictures.")
-    first, second = (Path(name) if Path(name).is_dir() else _one(name) for name in (wish.first, wish.second))
+    first, second = (Path(name) if Path(name).is_dir() else _one(name) for name in (a, b))
     rest = [] if wish.onto is None else [_one(wish.onto)]
     if first.is_dir() and not rest:
         raise UsageError("Where A is a folder of examples, --onto IMAGE says what to draw.")
-    done = edits.interpolate(model, first, second, wish.code, Path(wish.out), wish.steps, rest[0] if rest else None, wish.fit)
+    done = edits.interpolate(model, first, second, wish.code, Path(wish.out), steps, rest[0] if rest else None, wish.fit)
     result(done.sheet)
     return 0
 

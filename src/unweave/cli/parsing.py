@@ -122,12 +122,12 @@ def count(text: str, what: str) -> int:
     return int(number)
 
 
-def joined(argv: list[str]) -> list[str]:
+def joined(argv: list[str], flag: str = "--view") -> list[str]:
     """`--view -30` as `--view=-30`: a negative angle is no option."""
     found: list[str] = []
     for word in argv:
-        if found and found[-1] == "--view" and not word.startswith("--"):
-            found[-1] = f"--view={word}"
+        if found and found[-1] == flag and not word.startswith("--"):
+            found[-1] = f"{flag}={word}"
         else:
             found.append(word)
     return found

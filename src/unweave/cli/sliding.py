@@ -6,7 +6,7 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional
 
@@ -15,17 +15,27 @@ from unweave.cli.editing import Edit, model_of, report, some
 from unweave.cli.parsing import option, options_of, parse, words
 from unweave.errors import UserError, did_you_mean
 
+if TYPE_CHECKING:
+    from unweave.method import Method
+
 
 @dataclass(kw_only=True)
 class Slide(Edit):
-    """Move one attribute: OUT/<picture>-<i>.png for each value, OUT/<picture>-strip.png and OUT/<picture>.gif."""
+    """Move one attribute: OUT/<picture>-<i>.png for each value, OUT/<picture>-strip.png and OUT/<picture>.gif.
+
+    Of a model that draws out of noise: along a direction that `unweave directions` has saved; pictures are projected first."""
 
     images: Annotated[Positional[list[str]], words("IMAGE...")]
-    """Pictures or folders."""
+    """Pictures or folders; with --directions also files of codes that `unweave project` wrote, and seeds."""
     attribute: Annotated[str, option("NAME")]
-    """Which attribute: one that the model has learned."""
-    values: Annotated[str, option("FROM:TO:COUNT|X,Y,...")] = "-0.5:1.5:9"
-    """0 is without, 1 is with, beyond is more than the model has seen; write --values=-1:2:7 where the first is negative."""
+    """Which attribute: one that the model has learned, or a direction of the file."""
+    values: Annotated[str | None, option("FROM:TO:COUNT|X,Y,...")] = None
+    """0 is without, 1 is with, beyond is more than the model has seen; write --values=-1:2:7 where the first is negative. Of a direction
+    standard deviations, 0 being the picture as it is. -0.5:1.5:9 if not given, or -3:3:7."""
+    directions: Annotated[str | None, option("FILE")] = None
+    """What `unweave directions` wrote."""
+    steps: Annotated[int, option("N")] = 500
+    """Of the projection."""
 
 
 @dataclass(kw_only=True)
@@ -34,27 +44,39 @@ class Assign(Edit):
     the error lists them."""
 
     images: Annotated[Positional[list[str]], words("IMAGE...")]
-    """Pictures or folders."""
+    """Pictures or folders; with --directions also files of codes that `unweave project` wrote, and seeds."""
+    directions: Annotated[str | None, option("FILE")] = None
+    """What `unweave directions` wrote: each direction in it is an option of its name, in standard deviations from the picture as it is."""
+    steps: Annotated[int, option("N")] = 500
+    """Of the projection of pictures before that."""
 
 
 def slide(argv: list[str]) -> int:
     """unweave slide MODEL IMAGE... --attribute NAME --values=-1:2:7 -o OUT"""
     wish = parse(Slide, argv, "slide")
-    values = numbers(wish.values)
-    from unweave import edits
+    values = numbers(wish.values or ("-0.5:1.5:9" if wish.directions is None else "-3:3:7"))
+    from unweave import edits, sampling
 
-    images = edits.pictures(some(wish.images))
-    return report(edits.slide(model_of(wish.model, wish.device), images, wish.attribute, values, Path(wish.out), wish.fit))
+    out, model = Path(wish.out), model_of(wish.model, wish.device)
+    if file := _directions(wish, model):
+        return report(sampling.slide(model, some(wish.images), file, wish.attribute, values, out, wish.fit, wish.steps))
+    return report(edits.slide(model, edits.pictures(some(wish.images)), wish.attribute, values, out, wish.fit))
 
 
 def assign(argv: list[str]) -> int:
     """unweave set MODEL IMAGE... --smile 0.8 --glasses 0 -o OUT"""
     rest, named = _assignments(argv, options_of(Assign))
     wish = parse(Assign, rest, "set")
-    from unweave import edits
+    from unweave import edits, sampling
 
-    images = edits.pictures(some(wish.images))
     model = model_of(wish.model, wish.device)
+    if file := _directions(wish, model):
+        ways = {_plain(name): name for name in sampling.load_directions(file, model)}
+        amounts = {ways.get(_plain(word), word): value for word, value in named}
+        if not amounts:
+            raise UsageError(f"Say what to set: {file} knows {', '.join(f'--{name}' for name in ways.values())}.")
+        return report(sampling.assign(model, some(wish.images), file, amounts, Path(wish.out), wish.fit, wish.steps))
+    images = edits.pictures(some(wish.images))
     if "set" not in model.verbs:
         raise UserError(f"A {model.name} model cannot set attributes: it offers {', '.join(model.verbs)}.")
     known = {_plain(attribute.name): attribute.name for attribute in model.attributes}
@@ -66,6 +88,15 @@ def assign(argv: list[str]) -> int:
     if not values:
         raise UsageError(f"Say what to set: this model knows {', '.join(f'--{name}' for name in known.values())}.")
     return report(edits.set_attributes(model, images, values, Path(wish.out), wish.fit))
+
+
+def _directions(wish: Slide | Assign, model: Method) -> Path | None:
+    """The file of directions, of a model that has any."""
+    if "directions" in model.verbs and wish.directions is None:
+        raise UserError(f"A {model.name} model has no attributes of its own: give --directions FILE, which unweave directions writes.")
+    if "directions" not in model.verbs and wish.directions is not None:
+        raise UserError(f"A {model.name} model has no directions: leave --directions out. It offers {', '.join(model.verbs)}.")
+    return None if wish.directions is None else Path(wish.directions)
 
 
 def numbers(text: str) -> list[float]:

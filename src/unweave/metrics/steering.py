@@ -48,29 +48,32 @@ class Way:
         return model.along(style, self.direction, goal - place, self.layers)
 
 
-def find(model: Any, kinds: Attributes, points: Points, finder: Judge, tried: int) -> list[Way | None]:
-    """For each attribute the way that turns it most often and others least, product of the two shares; None where all samples are alike."""
+def find(model: Any, kinds: Attributes, w: Tensor, found: Tensor, finder: Judge, tried: int) -> list[Way | None]:
+    """For each attribute the way that turns it most often and others least, product of the two shares; None where all samples are alike.
+
+    w: (N, W) of samples, found: what the judge `finder` reads in them, (N, A). tried: how many other samples the choice is made on.
+    """
     raw: list[Tensor | None] = []
-    for column in points.found.T:
+    for column in found.T:
         try:
-            raw.append(model.labelled_direction(points.w, column > 0.5))
+            raw.append(model.labelled_direction(w, column > 0.5))
         except UserError:
             raw.append(None)
     codes = _fresh(model, 1, tried)
     style = model.map(codes["z"])
     before = _read(model, codes, style, finder)
     ways: list[Way | None] = []
-    for i, column in enumerate(points.found.T):
+    for i, column in enumerate(found.T):
         if raw[i] is None:
             ways.append(None)
             continue
         apart = [other for j, other in enumerate(raw) if j != i and other is not None]
         best, score = None, -1.0
         for others in (apart, []) if apart else ([],):
-            direction = model.labelled_direction(points.w, column > 0.5, apart=others)
+            direction = model.labelled_direction(w, column > 0.5, apart=others)
             for layers in ("all", *model.layers):
                 for reach in REACHES:
-                    way = Way(direction, points.w.mean(0), layers, reach)
+                    way = Way(direction, w.mean(0), layers, reach)
                     changed, kept = spaces.turned(kinds, i, before, _read(model, codes, way.to(model, style, before[:, i] <= 0.5), finder))
                     if (now := float(changed.float().mean() * kept.mean())) > score:
                         best, score = way, now
@@ -89,7 +92,7 @@ def measure(
     found: Found,
 ) -> None:
     """`NAME_direction_success` and `NAME_direction_others_kept` of `count` fresh samples, and a sheet of the first."""
-    ways = find(model, kinds, points, finder, max(8, count // 6))
+    ways = find(model, kinds, points.w, points.found, finder, max(8, count // 6))
     codes = _fresh(model, 2, count)
     style = model.map(codes["z"])
     before = _read(model, codes, style, judge)
