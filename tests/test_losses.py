@@ -278,3 +278,36 @@ def test_half_precision_is_computed_in_full(name: str) -> None:
     inputs = [draw(2, 3, seed=10 + i).bfloat16() for i in range(count)]
     assert loss(*inputs).dtype == torch.float32
     assert loss(*inputs).item() == loss(*[x.float() for x in inputs]).item()
+
+
+# -- of the style-based generator ----------------------------------------------------------------------------------------------
+
+
+def test_logistic_losses() -> None:
+    a = LOGITS_A.numpy()
+    assert losses.logistic_real(LOGITS_A).item() == pytest.approx(np.log1p(np.exp(-a)).mean(), rel=1e-5)
+    assert losses.logistic_fake(LOGITS_A).item() == pytest.approx(np.log1p(np.exp(a)).mean(), rel=1e-5)
+    assert losses.logistic_adversary(LOGITS_A) == losses.logistic_real(LOGITS_A)
+
+
+def test_path_lengths_of_a_linear_map() -> None:
+    """Pictures that are A w: J is A, and the length in direction y is |A^T y|, here of two layers that are read alike."""
+    matrix, styles = draw(3 * 4 * 4, 6), draw(2, 2, 6, seed=1).requires_grad_()
+    drawn = (styles.sum(1) @ matrix.T).view(2, 3, 4, 4)
+    found = losses.path_lengths(drawn, styles, torch.Generator().manual_seed(3))
+    y = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(3)).double() / 4
+    assert found.shape == (2,) and torch.allclose(found.double(), (y.flatten(1) @ matrix).norm(dim=1), rtol=1e-4)
+
+
+def test_path_lengths_can_be_learned_from() -> None:
+    scale, styles = torch.tensor(2.0, requires_grad=True), draw(4, 3, 6).float().requires_grad_()
+    lengths = losses.path_lengths((scale * styles.sum((1, 2))).view(4, 1, 1, 1), styles, torch.Generator().manual_seed(0))
+    slope = torch.autograd.grad(lengths.sum(), scale)[0]
+    assert slope.item() == pytest.approx(lengths.sum().item() / 2, rel=1e-5)  # lengths are proportional to the scale
+
+
+def test_sliced_wasserstein_knows_a_cloud_from_another() -> None:
+    x, generator = draw(500, 3).float(), lambda: torch.Generator().manual_seed(0)
+    assert losses.sliced_wasserstein(x, x[torch.randperm(500)], generator()) < 1e-6
+    near, far = (losses.sliced_wasserstein(x, x + shift, generator()).item() for shift in (0.5, 2.0))
+    assert far == pytest.approx(4 * near, rel=0.01) and near == pytest.approx(0.25 * 3**0.5, rel=0.1)  # mean |cos| over a sphere is 1/2

@@ -295,7 +295,7 @@ def labelled_direction(model: Method, styles: Tensor, labels: Tensor, apart: Seq
 
     styles: (N, L, W) or (N, W). labels: (N,), true or false. With 20 of each or more, the normal of the plane that a logistic regression
     puts between them (Shen et al. 2020, InterFaceGAN); with fewer, the difference of their means. apart: directions that it must not
-    follow: made orthogonal to them. Raises UserError unless both labels are there.
+    follow: made orthogonal to them. Raises UserError unless both labels are there, and where nothing else is left.
     """
     require(model, "directions")
     w = (styles.mean(1) if styles.dim() == 3 else styles).detach().float().cpu()
@@ -315,7 +315,10 @@ def labelled_direction(model: Method, styles: Tensor, labels: Tensor, apart: Seq
     for other in apart:
         other = other.detach().float().cpu()
         basis.append(F.normalize(other - sum((other @ b) * b for b in basis), dim=0))
-    vector = F.normalize(vector - sum((vector @ b) * b for b in basis), dim=0)
+    free = vector - sum((vector @ b) * b for b in basis)
+    if free.norm() < 1e-3 * vector.norm():
+        raise UserError("Nothing is left of this direction apart from the others: leave one of them out.")
+    vector = F.normalize(free, dim=0)
     with torch.no_grad():
         everywhere = _many(model, SPREAD, 0)
         vector = vector.to(everywhere)
