@@ -69,7 +69,7 @@ def test_the_papers_loss() -> None:
     model = tiny.build("content:paper").eval()
     batch = tiny.batch(model)
     a, b = batch["a"], batch["b"]
-    terms = model.transfer_loss(batch, progress())
+    terms = model.published_loss(batch, progress())
     common_a, common_b, part = model.common(a), model.common(b), model.separate(b)
     drawn_a = model.decoder(torch.cat([common_a, torch.zeros_like(part)], 1)).tanh()
     drawn_b = model.decoder(torch.cat([common_b, part], 1)).tanh()
@@ -87,21 +87,47 @@ def test_a_critic_of_pictures_sees_both_sets_drawn_without_the_part() -> None:
     model.transfer_loss(batch, progress())
     both = torch.cat([batch["a"], batch["b"]])
     with torch.no_grad():
-        codes = model.encode(both)
-        torch.testing.assert_close(batch["seen"], model.decode(codes.zero("separate")).image)
+        torch.testing.assert_close(batch["seen"], model.draw(model.common(both)))
     assert not batch["seen"].requires_grad
 
 
-def test_undo_asks_for_the_picture_of_a() -> None:
-    """The transfer is read as given data: undo moves what reads and draws it, not the part's encoder."""
+def test_what_moves_what() -> None:
+    """The errors of b move the part's encoder and the decoder; only the critic and `idle` move E_c there, only a's pictures teach it."""
     model = tiny.build("content")
+    nn.init.normal_(model.decoder.last[0].weight)  # a new decoder's last layer is zero, and lets nothing through
     terms = model.transfer_loss(tiny.batch(model), progress())
-    terms.values["undo"].backward()
-    assert all(p.grad is None or not p.grad.any() for p in model.separate.parameters())
-    assert any(p.grad is not None and p.grad.any() for p in model.common.parameters())
+
+    def moved(name: str) -> set[str]:
+        model.zero_grad()
+        terms.values[name].backward(retain_graph=True)
+        return {
+            network
+            for network in ("common", "separate", "decoder")
+            if any(p.grad is not None and p.grad.any() for p in getattr(model, network).parameters())
+        }
+
+    assert moved("reconstruct_b") == moved("whole") == {"separate", "decoder"}
+    assert moved("confusion") == moved("find") == {"common"} and moved("idle") <= {"common"}
+    assert moved("see_through") >= {"common"} and "separate" not in moved("see_through")
 
 
-def test_confusion_gains_weight() -> None:
+def test_it_starts_by_seeing_through_things() -> None:
+    """The first phase reads only pictures of a, and its errors are those behind what was stuck on them."""
     model = tiny.build("content")
-    weights = [model.transfer_loss(tiny.batch(model), progress(f)).weights["confusion"] for f in (0.0, model.config.ramp / 2, 1.0)]
-    assert weights == pytest.approx([0.0, model.config.confusion / 2, model.config.confusion])
+    batch = tiny.batch(model)
+    terms = model.see_loss({"a": batch["a"]}, progress())
+    assert list(terms.values) == ["reconstruct_a", "see_through", "find"]
+    assert terms.values["see_through"] > 2 * terms.values["reconstruct_a"]  # a new decoder returns what it is given
+    first, main, critic = Content(ContentConfig(alone=0.25)).phases
+    assert (first.stop, main.start, critic.start) == (0.25, 0.25, 0.25)
+
+
+def test_a_picture_of_a_is_drawn_from_its_map_alone() -> None:
+    """A new decoder adds nothing: the code is what E_c leaves of the picture, square by square."""
+    model = tiny.build("content").eval()
+    x = tiny.batch(model)["a"]
+    with torch.no_grad():
+        common, drop = model.common.look(x)
+        torch.testing.assert_close(model.draw(common), F.pixel_shuffle(common, 4))
+        kept = drop.sigmoid() < 0.02
+        torch.testing.assert_close((F.pixel_shuffle(common, 4) - x)[kept.expand_as(x)].abs().max(), torch.tensor(0.0), atol=0.1, rtol=0)

@@ -45,11 +45,11 @@ def test_the_published_networks() -> None:
 
 def test_the_published_schedule() -> None:
     """lambda_E rises in a straight line to 1e-4, then stays; the critic has dropout and each side stands still in eval mode."""
-    model = tiny.build("fader")
-    model.config = replace(model.config, confusion=1e-4, ramp=1 / 3)
+    model = Fader(replace(PRESETS["paper"], size=32, width=8))
     batch = tiny.batch(model)
-    weights = [model.fader_loss(dict(batch), progress(f)).weights["confusion"] for f in (0.0, 1 / 6, 1 / 3, 0.9)]
-    assert weights == pytest.approx([0.0, 5e-5, 1e-4, 1e-4])
+    terms = [model.published_loss(dict(batch), progress(f)) for f in (0.0, 1 / 6, 1 / 3, 0.9)]
+    assert all(list(t.values) == ["reconstruct", "confusion"] for t in terms)
+    assert [t.weights["confusion"] for t in terms] == pytest.approx([0.0, 5e-5, 1e-4, 1e-4])
     phases = {phase.group: phase for phase in model.phases}
     assert phases["critic"].fresh and phases["critic"].others == phases["autoencoder"].others == "eval"
     assert {name: PRESETS["paper"].__dict__[name] for name in ("confusion", "lr", "ramp")} == {"confusion": 1e-4, "lr": 2e-4, "ramp": 1 / 3}
@@ -62,23 +62,57 @@ def test_the_critic_learns_the_class_and_the_encoder_another_one() -> None:
     with torch.no_grad():
         model.critic.body[-1].weight.zero_()
         model.critic.body[-1].bias.copy_(torch.tensor([0.0, 20.0] + [0.0] * 11))  # sure that everybody wears glasses
-        own = model.critic_loss(batch, progress())
         other = model.fader_loss(batch, progress())
+        own = model.critics_loss(batch, progress())
     rest = math.log(3) + math.log(8)
     assert own.values["attributes"].item() == pytest.approx(10 + rest, rel=1e-4)  # wrong about half of them
     assert other.values["confusion"].item() == pytest.approx(10 + rest, rel=1e-4)
     batch["attributes"][:, 0] = 1
     with torch.no_grad():
-        assert model.critic_loss(batch, progress()).values["attributes"].item() == pytest.approx(rest, rel=1e-4)
+        assert model.critics_loss(batch, progress()).values["attributes"].item() == pytest.approx(rest, rel=1e-4)
         assert model.fader_loss(batch, progress()).values["confusion"].item() == pytest.approx(20 + rest, rel=1e-4)
 
 
-def test_only_the_encoder_hears_the_critic_and_only_the_critic_learns_from_its_own_loss() -> None:
-    model = tiny.build("fader")
-    batch = tiny.batch(model)
-    model.critic_loss(batch, progress()).total.backward()
-    assert all(p.grad is None for p in model.encoder.parameters())
-    assert all(p.grad is not None for p in model.critic.parameters())
+def test_only_the_encoder_hears_the_critic_and_only_the_critics_learn_from_their_own_loss() -> None:
+    for model in (tiny.build("fader"), Fader(replace(PRESETS["paper"], size=32, width=8))):
+        batch = tiny.batch(model)
+        if model.config.published:
+            loss, critics = model.critic_loss(batch, progress()), [model.critic]
+        else:
+            model.fader_loss(batch, progress())
+            loss, critics = model.critics_loss(batch, progress()), [model.critic, model.viewer]
+        loss.total.backward()
+        assert all(p.grad is None for net in (model.encoder, model.decoder) for p in net.parameters())
+        assert all(p.grad is not None for net in critics for p in net.parameters())
+
+
+def test_an_edit_must_look_as_asked_and_the_viewer_learns_what_it_was() -> None:
+    """A viewer that says what is drawn in the first row: an honest decoder obeys it for nothing, a deaf one does not."""
+
+    class Row(torch.nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            glasses = x[:, 0, 0, :1]
+            return torch.cat([-20 * (glasses - 0.5), 20 * (glasses - 0.5), x.new_zeros(len(x), 11)], 1)
+
+    honest, deaf = Honest(tiny.config("fader")), Deaf(tiny.config("fader"))
+    batch = tiny.batch(honest, count=16)
+    batch["attributes"] = torch.tensor([[i // 2 % 2, 0, 0.5] for i in range(16)])
+    obeyed, learned = [], []
+    for model in (honest, deaf):
+        model.viewer = Row()
+        model.bins = [2, 3, 8]
+        mine = dict(batch)
+        if model is deaf:
+            model.own = numbers(model.attributes, torch.cat([batch["attributes"]] * 2))
+        with torch.no_grad(), pytest.MonkeyPatch.context() as patch:
+            patch.setattr("unweave.methods.fader.shifted", lambda x, generator, reach: x)
+            if model is deaf:
+                patch.setattr(Deaf, "draw", lambda self, common, y: Honest.draw(self, common, self.own[: len(common)]))
+            obeyed.append(model.fader_loss(mine, progress()).values["obey"].item())
+            learned.append(model.critics_loss(mine, progress()).values["edited"].item())
+    rest = math.log(3) + math.log(8)
+    assert obeyed[0] == pytest.approx(rest, abs=1e-3) and obeyed[1] > rest + 1
+    assert learned[1] == pytest.approx(rest, abs=1e-3) and learned[0] > rest + 1
 
 
 def test_attributes_are_read_and_a_set_says_its_own() -> None:

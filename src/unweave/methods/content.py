@@ -12,13 +12,15 @@ discriminator that cannot tell a from b by the common code is all that keeps the
 
 The preset `paper` is that, as released (squared error; the paper writes absolute), with as many layers as leave 2x2 cells: at 128 px the
 published six. The preset `image` is the default with a critic of pictures, D(E_c(a), 0) against D(E_c(b), 0), in place of the latent one.
-Departures of the default:
-1. Networks of residual blocks in GroupNorm; E_c's code is a map of 8x8 cells (at 64 px) of one variance, so that no critic is outrun.
-2. The separate code is a vector that steers the decoder's norms, read from shifted pictures: it says what, the map says where.
-3. `price`: that code is read with noise and pays for its size, so that it does not repeat what E_c has said.
-4. `undo`: with x = D(E_c(a), E_s(b)), which is a with a known part, D(E_c(x), 0) = a.
+In runs of minutes that critic alone takes nothing out of the common code. Departures of the default:
+1. `see_through`: E_c and D learn to draw a as it is although things are stuck on it, random shapes or a transfer's part; for the first
+   share `alone` of the run nothing else. What b shows in addition looks to E_c like such a thing, and it drops it.
+2. E_c's code is a map at a quarter of the side, what is left of the picture; E_c also says what it dropped (`find`), and shall drop
+   nothing that changes nothing (`idle`).
+3. E_s's code is a vector, read from a window around what E_c dropped: it says what, the map says where. It steers D's norms.
+4. L_R^B teaches E_s and D alone: E_c would learn from it to keep the part. Absolute and, of b, squared errors (`whole`).
 5. A critic of patches; Muon, a step size that decays, and for edits an average of the weights.
-In both, the critic reads the codes of the encoder's pass; the authors encode again after the update.
+In all, the critic reads the codes of the encoder's pass; the authors encode again after the update.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unweave import losses
@@ -36,11 +39,12 @@ from unweave.errors import UserError
 from unweave.method import Adam, Batch, Group, Method, Muon, Phase, Progress, Terms, images
 from unweave.nn import two_sets
 from unweave.nn.critics import PatchCritic, VectorCritic
-from unweave.nn.disturb import shifted
-from unweave.nn.encoders import VectorEncoder
-from unweave.nn.steered import ResidualEncoder, SteeredDecoder
+from unweave.nn.decoders import ContextPainter
+from unweave.nn.disturb import stickers
+from unweave.nn.encoders import ContextEncoder, VectorEncoder
+from unweave.nn.windows import around, window
 from unweave.pictures import Sheet
-from unweave.schedules import Ramp, WarmDecay
+from unweave.schedules import WarmDecay
 
 
 @dataclass(frozen=True)
@@ -48,16 +52,17 @@ class ContentConfig:
     size: int = 64  # side of the square pictures, pixels: a multiple of 16 from 32 on (paper: 32, 64, 128 or 256)
     published: bool = False  # the paper's networks and losses
     adversary: Literal["latent", "image"] = "latent"  # what the critic tells apart: common codes, or what is drawn from them alone
-    common: int = 16  # channels of the common code (default networks)
     separate: int = 64  # numbers (paper: channels) of the separate code
-    width: int = 32  # channels of the outermost layers (default networks)
-    reconstruct: float = 1.0  # weight of L_R, both sets
-    confusion: float = 0.05  # weight of L_DC: more hides the part better and blurs
-    ramp: float = 0.1  # share of the run in which that weight rises from 0 (default networks)
-    undo: float = 1.0  # weight of a transfer taken off again (default networks)
-    price: float = 5e-5  # weight of the separate code's size (default networks)
+    width: int = 32  # channels of the widest layers (default networks)
+    reconstruct: float = 5.0  # weight of L_R, both sets
+    confusion: float = 0.1  # weight of L_DC
+    see_through: float = 1.7  # weight of the picture behind what does not belong (default networks)
+    find: float = 1.3  # weight of where that is
+    idle: float = 0.3  # weight of dropping what is put back as it was
+    whole: float = 20.0  # weight of the squared error of b
+    alone: float = 0.4  # share of the run in which E_c and D learn from a alone
     lr: float = 0.01  # step size at its highest: Muon's (paper: Adam's)
-    lr_critic: float = 0.005  # and the critic's, Muon's (paper: Adam's)
+    lr_critic: float = 5e-4  # and the critic's, Adam's
 
     def __post_init__(self) -> None:
         if self.size < 32 or self.size % 16:
@@ -70,7 +75,7 @@ class ContentConfig:
 
 PRESETS: Mapping[str, ContentConfig] = {
     "default": ContentConfig(),
-    "paper": ContentConfig(size=128, published=True, separate=25, confusion=0.001, lr=2e-4, lr_critic=2e-4),
+    "paper": ContentConfig(size=128, published=True, separate=25, reconstruct=1.0, confusion=0.001, lr=2e-4, lr_critic=2e-4),
     "image": ContentConfig(adversary="image"),
 }
 
@@ -94,63 +99,103 @@ class Content(Method):
             self.decoder: nn.Module = two_sets.decoder(c.size)
             latent: nn.Module = VectorCritic(rest * cells * cells)
         else:
-            rest, cells, own = c.common, c.size // 8, (c.separate,)
-            self.common = ResidualEncoder((w, 2 * w, 4 * w), rest, blocks=1)
-            self.separate = VectorEncoder((w, 2 * w, 4 * w, 4 * w), c.separate, c.size)
-            self.decoder = SteeredDecoder(rest, (4 * w, 2 * w, w), c.separate)
-            latent = PatchCritic(rest, 128)
+            rest, cells, own = ContextEncoder.channels, c.size // 4, (c.separate,)
+            self.common = ContextEncoder(w)
+            self.separate = VectorEncoder((w, 2 * w, 4 * w, 2 * w), c.separate, c.size, inputs=4)
+            self.decoder = ContextPainter(c.separate, w, outputs=3)
+            latent = PatchCritic(rest)
         self.critic = PatchCritic(3) if c.adversary == "image" else latent
         self.needs = {"a": images(c.size), "b": images(c.size)}
         kind: Literal["spatial", "vector"] = "spatial" if c.published else "vector"
         self.codes = Code("common", "spatial", (rest, cells, cells)), Code("separate", kind, own, domains=("b",))
+        self.absent = own
         betas = (0.5, 0.999)
         moves = Adam(c.lr, betas) if c.published else Muon(WarmDecay(c.lr))
         self.groups = {
             "autoencoder": Group(("common", "separate", "decoder"), moves, clip=5.0, ema=None if c.published else 2000),
-            "critic": Group(("critic",), Adam(c.lr_critic, betas) if c.published else Muon(c.lr_critic), clip=5.0, keep=False),
+            "critic": Group(("critic",), Adam(c.lr_critic, betas), clip=5.0, keep=False),
         }
-        self.phases = (Phase("autoencoder", self.transfer_loss, others="eval"), Phase("critic", self.critic_loss))
+        main, start = (self.published_loss, 0.0) if c.published else (self.transfer_loss, c.alone)
+        self.phases = (
+            Phase("autoencoder", main, start=start, others="eval", cost=3.5),
+            Phase("critic", self.critic_loss, start=start, cost=0.2),
+        )
+        if not c.published:
+            self.phases = (Phase("autoencoder", self.see_loss, stop=start), *self.phases)
 
     # -- what it knows ---------------------------------------------------------------------------------------------------------
 
     def encode(self, x: Tensor, domain: str | None = None) -> Codes:
         """x: (N, 3, S, S) in [-1, 1]. A picture known to be from `a` has no separate part: exact zeros."""
-        separate = self.separate(x)
-        return Codes(common=self.common(x), separate=torch.zeros_like(separate) if domain == "a" else separate)
+        common, drop = (self.common(x), None) if self.config.published else self.common.look(x)
+        separate = self.separate(x) if drop is None else self.part(x, drop.sigmoid())
+        return Codes(common=common, separate=torch.zeros_like(separate) if domain == "a" else separate)
+
+    def part(self, x: Tensor, dropped: Tensor, unsteady: Tensor | float = 1.0) -> Tensor:
+        """The default's E_s reads a window around what E_c drops, (N, 1, S, S) in [0, 1]; `unsteady` moves and scales it a little."""
+        return self.separate(window(torch.cat([x, dropped], dim=1), around(dropped) * unsteady, self.config.size))
 
     def decode(self, codes: Codes, onto: Tensor | None = None) -> Output:
         """-> image (N, 3, S, S) in [-1, 1]. `onto` is unused: the whole picture is drawn anew."""
         codes = codes.broadcast()
-        return Output(image=self.draw(codes["common"], codes["separate"]))
+        return Output(image=self.draw(codes["common"], codes["separate"]).clamp(-1, 1))
 
-    def draw(self, common: Tensor, separate: Tensor) -> Tensor:
-        """D. Published: both codes are maps, one on top of the other."""
-        out = self.decoder(torch.cat([common, separate], dim=1)) if self.config.published else self.decoder(common, separate)
-        return out.float().tanh()
+    def draw(self, common: Tensor, separate: Tensor | None = None) -> Tensor:
+        """D; without a separate code, with zeros. Published: both codes are maps. Default: the map is a picture, to which D adds."""
+        if separate is None:
+            separate = common.new_zeros(len(common), *self.absent)
+        if self.config.published:
+            return self.decoder(torch.cat([common, separate], dim=1)).float().tanh()
+        return (F.pixel_shuffle(common, 4) + self.decoder(common, separate)).float()
 
     # -- how it learns ---------------------------------------------------------------------------------------------------------
 
-    def transfer_loss(self, batch: Batch, progress: Progress) -> Terms:
-        a, b, w = batch["a"], batch["b"], self.config
-        common_a, common_b = (common := self.common(torch.cat([a, b]))).chunk(2)  # all norms are of one picture: one pass for both sets
-        separate = said = self.separate(b if w.published else shifted(b, progress.generator, reach=1 / 8))
-        if not w.published:
-            said = separate + progress.randn(*separate.shape, like=separate)
-        nothing = torch.zeros_like(separate)
-        drawn_a, drawn_b = self.draw(common, torch.cat([nothing, said])).chunk(2)
-        seen = torch.cat([drawn_a, self.draw(common_b, nothing)]) if w.adversary == "image" else common
-        batch["seen"] = seen.detach()  # for the critic's turn
+    def see_loss(self, batch: Batch, progress: Progress) -> Terms:
+        """E_c and D alone."""
+        return self.seen(*stickers(batch["a"], progress.generator, bare=0.25), batch["a"])
 
+    def transfer_loss(self, batch: Batch, progress: Progress) -> Terms:
+        a, b, w, n = batch["a"], batch["b"], self.config, len(batch["a"])
+        common_b, drop = self.common.look(b)
+        with torch.no_grad():  # what a's own pictures teach E_c, `seen` has among its pictures
+            common_a = self.common(a)
+        clean_b = self.draw(common_b)
+        idle, drop = losses.idle(drop, b, clean_b.detach()), drop.detach().sigmoid()
+        said = self.part(b, drop, 1 + 0.05 * progress.randn(n, 3, like=drop))
+        drawn_b = self.draw(common_b.detach(), said)
+        stuck, covered = stickers(a, progress.generator, bare=0.125)
+        with torch.no_grad():  # and half of them wear b's part
+            x = self.draw(common_a[n // 2 :], said[n // 2 :])
+        stuck[n // 2 :], covered[n // 2 :] = x, ((x - a[n // 2 :]).abs().amax(1, keepdim=True) * 2).clamp(0, 1)
+        seen_a, seen_b = (self.draw(common_a), clean_b) if w.adversary == "image" else (common_a, common_b)
+        batch["seen"] = torch.cat([seen_a, seen_b]).detach()  # for the critic's turn
+
+        terms = Terms()
+        terms.add("reconstruct_b", losses.absolute(drawn_b, b), w.reconstruct)
+        terms.add("whole", losses.squared(drawn_b, b), w.whole)
+        terms.add("confusion", losses.domain_confusion(self.critic, seen_a, seen_b), w.confusion)
+        terms.add("idle", idle, w.idle)
+        return terms | self.seen(stuck, covered, a)
+
+    def seen(self, disturbed: Tensor, covered: Tensor, a: Tensor) -> Terms:
+        """What E_c and D make of pictures of a with something on them: the picture behind it, and where it is."""
+        common, drop = self.common.look(disturbed)
+        clean, terms = self.draw(common), Terms()
+        terms.add("reconstruct_a", losses.absolute(clean, a), self.config.reconstruct)
+        terms.add("see_through", losses.absolute_inside(clean, a, covered), self.config.see_through)
+        terms.add("find", losses.covers(drop, (covered > 0.25).float()), self.config.find)
+        return terms
+
+    def published_loss(self, batch: Batch, progress: Progress) -> Terms:
+        a, b, w = batch["a"], batch["b"], self.config
+        common = self.common(torch.cat([a, b]))  # all norms are of one picture: one pass for both sets
+        separate = self.separate(b)
+        drawn_a, drawn_b = self.draw(common, torch.cat([torch.zeros_like(separate), separate])).chunk(2)
+        batch["seen"] = common.detach()  # for the critic's turn
         terms = Terms()
         terms.add("reconstruct_a", losses.squared(drawn_a, a), w.reconstruct)
         terms.add("reconstruct_b", losses.squared(drawn_b, b), w.reconstruct)
-        weight = w.confusion if w.published else progress.at(Ramp(0.0, w.confusion, 0.0, w.ramp))
-        terms.add("confusion", losses.domain_confusion(self.critic, *seen.chunk(2)), weight)
-        if not w.published:
-            with torch.no_grad():
-                x = self.draw(common_a, said)
-            terms.add("undo", losses.squared(self.draw(self.common(x), nothing), a), w.undo)
-            terms.add("price", losses.normal(separate, nothing), w.price)
+        terms.add("confusion", losses.domain_confusion(self.critic, *common.chunk(2)), w.confusion)
         return terms
 
     def critic_loss(self, batch: Batch, progress: Progress) -> Terms:

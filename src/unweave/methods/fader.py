@@ -15,11 +15,14 @@ saying them too. So the attributes that the decoder is told are all it knows of 
     lambda_E (eq. 3)  confusion             -log P_dis(another class | E(x)), its weight rising from 0
 
 A number is sorted into 8 bins for the discriminator; the decoder is told the number itself.
-The preset `paper` is that, with as many layers as leave 4x4 cells. Departures of the default:
-1. Networks of residual blocks in GroupNorm, so that a picture is coded alike in any batch, and colours that no norm touches.
-2. y steers the decoder's norms (scale and shift) in place of constant planes (shift alone).
-3. A narrow code, scaled to one variance, and a weight lambda_E for runs of minutes instead of weeks.
-4. Adam's step size decays; edits use an average of the weights.
+The preset `paper` is that, with as many layers as leave 4x4 cells. In runs of minutes a latent discriminator finds nothing in such codes
+and the decoder never needs what it is told, so the default adds what makes it obey. Departures of the default:
+1. `obey`: pictures drawn with other attributes y' must pass for pictures of y' with a `viewer`, a second critic. It learns the attributes
+   of real pictures, and of drawn ones those which they had before the edit: so it comes to know drawn glasses from real ones.
+2. `undo`: an edited picture, encoded again and drawn with y, is the picture that it was.
+3. The code has one variance and 8x8 cells (at 64 px), and is read with `noise`: what two pictures hardly differ by cannot be hidden in it.
+4. Networks of residual blocks in GroupNorm, and colours that no norm touches; y steers the norms (scale and shift), not constant planes.
+5. Muon, a step size that decays, and for edits an average of the weights.
 Beside the paper, in both: `reader` learns to read y from pictures, so that one's own photograph can be edited.
 """
 
@@ -37,7 +40,7 @@ from unweave.attributes import Attribute, agree, detect, labels, numbers, probab
 from unweave.codes import Code, Codes, Output
 from unweave.data.labelled import IN_B, label_names, labelled
 from unweave.errors import UserError
-from unweave.method import Adam, Batch, Group, Method, Need, Phase, Progress, Terms, images
+from unweave.method import Adam, Batch, Group, Method, Muon, Need, Phase, Progress, Terms, images
 from unweave.nn.disturb import shifted
 from unweave.nn.encoders import Encoder
 from unweave.nn.steered import LatentCritic, PlanesDecoder, Reader, ResidualEncoder, SteeredDecoder
@@ -51,12 +54,16 @@ class FaderConfig:
     attributes: tuple[str, ...] = ()  # which attributes to learn, by name; all that the data has if none is named
     classes: tuple[int, ...] = ()  # of each: 2 yes or no, K one of K, 0 a number in 0 .. 1; found in the data if not given
     published: bool = False  # the paper's networks
-    code: int = 64  # channels of the code E(x) (default networks)
+    code: int = 24  # channels of the code E(x) (default networks)
     width: int = 32  # channels of the outermost layers
     reconstruct: float = 1.0  # weight of L_AE
     confusion: float = 0.01  # lambda_E: more hides the attributes better and blurs
     ramp: float = 0.2  # share of the run in which lambda_E rises from 0 (paper: 500,000 steps, about a third)
-    lr: float = 1e-3  # Adam's step size (default: at its highest)
+    obey: float = 0.015  # weight of an edit passing for a picture of what was asked (default networks)
+    undo: float = 1.0  # weight of an edit taken back (default networks)
+    noise: float = 0.1  # standard deviation of what is added to the code, which has 1 (default networks)
+    lr: float = 0.01  # step size at its highest: Muon's (paper: Adam's)
+    lr_critic: float = 0.005  # and the critics', Muon's (paper: Adam's)
 
     def __post_init__(self) -> None:
         if self.size < 32 or self.size % 16:
@@ -78,7 +85,7 @@ class FaderConfig:
 
 PRESETS: Mapping[str, FaderConfig] = {
     "default": FaderConfig(),
-    "paper": FaderConfig(published=True, confusion=1e-4, ramp=1 / 3, lr=2e-4),
+    "paper": FaderConfig(published=True, confusion=1e-4, ramp=1 / 3, lr=2e-4, lr_critic=2e-4),
 }
 
 
@@ -102,28 +109,34 @@ class Fader(Method):
             self.decoder: torch.nn.Module = PlanesDecoder(code, widths[-2::-1], 2 * told)
             self.critic = LatentCritic(code, cells, sum(self.bins), 16 * w, kind="batch")
         else:
-            code, cells, widths = c.code, c.size // 16, (w, 2 * w, 4 * w, 6 * w)
-            self.encoder = ResidualEncoder(widths, code)
+            code, cells, widths = c.code, c.size // 8, (w, 2 * w, 4 * w)
+            self.encoder = ResidualEncoder(widths, code, blocks=2)
             self.decoder = SteeredDecoder(code, widths[::-1], told)
-            self.critic = LatentCritic(code, cells, sum(self.bins), 256, kind="none")
+            self.critic = LatentCritic(code, cells, sum(self.bins), 4 * w, kind="none")
+            self.viewer = Reader(sum(self.bins), w)
         self.reader = Reader(told)
         self.needs = {
             "image": images(c.size),
             "attributes": Need("attributes", (len(self.attributes),), tuple(a.name for a in self.attributes)),
         }
         self.codes = (Code("common", "spatial", (code, cells, cells)), Code("attributes", "label", (told,), source="given"))
-        betas = (0.5, 0.999)
-        lr = c.lr if c.published else WarmDecay(c.lr)
+        moves, critics = Muon(WarmDecay(c.lr)), Muon(c.lr_critic)
+        if c.published:
+            moves, critics = Adam(c.lr, (0.5, 0.999)), Adam(c.lr_critic, (0.5, 0.999))
         self.groups = {
-            "autoencoder": Group(("encoder", "decoder"), Adam(lr, betas), clip=5.0, ema=None if c.published else 2000),
-            "critic": Group(("critic",), Adam(lr, betas), clip=5.0, keep=False),
+            "autoencoder": Group(("encoder", "decoder"), moves, clip=5.0, ema=None if c.published else 5000),
+            "critic": Group(("critic",) if c.published else ("critic", "viewer"), critics, clip=5.0, keep=False),
             "reader": Group(("reader",), Adam(WarmDecay(1e-3), weight_decay=1e-3), ema=2000),
         }
-        self.phases = (  # of either network the other stands still, without dropout
-            Phase("critic", self.critic_loss, fresh=True, others="eval"),
-            Phase("autoencoder", self.fader_loss, others="eval"),
-            Phase("reader", self.reader_loss),
-        )
+        reads = Phase("reader", self.reader_loss, every=2)
+        if c.published:  # of either network the other stands still, without dropout
+            self.phases = (
+                Phase("critic", self.critic_loss, fresh=True, others="eval"),
+                Phase("autoencoder", self.published_loss, others="eval"),
+                reads,
+            )
+        else:
+            self.phases = Phase("autoencoder", self.fader_loss, others="eval"), Phase("critic", self.critics_loss), reads
 
     @classmethod
     def suited(cls, config: FaderConfig, data: Any) -> FaderConfig:
@@ -155,18 +168,49 @@ class Fader(Method):
     # -- how it learns ---------------------------------------------------------------------------------------------------------
 
     def critic_loss(self, batch: Batch, progress: Progress) -> Terms:
+        """The paper's, on a batch of its own."""
         with torch.no_grad():
             code = self.encoder(batch["image"])
         return Terms(attributes=losses.classify(self.critic(code), labels(self.attributes, batch["attributes"]), self.bins))
 
-    def fader_loss(self, batch: Batch, progress: Progress) -> Terms:
-        x, y, w = batch["image"], batch["attributes"], self.config
-        code = self.encoder(x)
-        weight = progress.at(Ramp(0.0, w.confusion, 0.0, w.ramp))
+    def published_loss(self, batch: Batch, progress: Progress) -> Terms:
+        x, y = batch["image"], batch["attributes"]
+        code, terms = self.encoder(x), Terms()
+        terms.add("reconstruct", losses.squared(self.draw(code, numbers(self.attributes, y)), x), self.config.reconstruct)
+        return terms | self.confused(code, y, progress)
+
+    def confused(self, code: Tensor, y: Tensor, progress: Progress) -> Terms:
+        """The discriminator shall read other attributes from the code."""
         said = losses.latent_adversary(self.critic(code), labels(self.attributes, y), self.bins, progress.generator)
         terms = Terms()
-        terms.add("reconstruct", losses.squared(self.draw(code, numbers(self.attributes, y)), x), w.reconstruct)
-        terms.add("confusion", said, weight)
+        terms.add("confusion", said, progress.at(Ramp(0.0, self.config.confusion, 0.0, self.config.ramp)))
+        return terms
+
+    def fader_loss(self, batch: Batch, progress: Progress) -> Terms:
+        x, y, w, half = batch["image"], batch["attributes"], self.config, (len(batch["image"]) + 1) // 2
+        code = self.encoder(x)
+        read = code + w.noise * progress.randn(*code.shape, like=code)
+        changed = torch.rand(y.shape, generator=progress.generator).to(y) < 0.5
+        asked = torch.where(changed, y.roll(1, 0), y)  # another picture's: values that occur
+        own, edited = self.draw(torch.cat([read, read]), numbers(self.attributes, torch.cat([y, asked]))).chunk(2)
+        batch["code"], batch["edited"] = code.detach(), edited.detach()  # for the critics' turn
+
+        terms = Terms()
+        terms.add("reconstruct", losses.squared(own, x), w.reconstruct)
+        seen = self.viewer(shifted(edited, progress.generator, reach=1 / 16))
+        terms.add("obey", losses.classify(seen, labels(self.attributes, asked), self.bins), w.obey)
+        again = self.encoder(batch["edited"][:half])
+        again = again + w.noise * progress.randn(*again.shape, like=again)
+        terms.add("undo", losses.squared(self.draw(again, numbers(self.attributes, y[:half])), x[:half]), w.undo)
+        return terms | self.confused(code, y, progress)
+
+    def critics_loss(self, batch: Batch, progress: Progress) -> Terms:
+        """What attributes a code had, a picture has, and an edited picture had before the edit."""
+        y = labels(self.attributes, batch["attributes"])
+        real, edited = self.viewer(shifted(torch.cat([batch["image"], batch["edited"]]), progress.generator, reach=1 / 16)).chunk(2)
+        terms = Terms(attributes=losses.classify(self.critic(batch["code"]), y, self.bins))
+        terms.add("real", losses.classify(real, y, self.bins))
+        terms.add("edited", losses.classify(edited, y, self.bins))
         return terms
 
     def reader_loss(self, batch: Batch, progress: Progress) -> Terms:

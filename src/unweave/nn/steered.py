@@ -42,7 +42,7 @@ class SteeredDecoder(nn.Module):
         self.coarse = ModulatedResidual(channels[0], vector)
         self.doubles = nn.ModuleList(ModulatedDouble(i, o, vector) for i, o in zip(channels, channels[1:], strict=False))
         self.fine = ModulatedResidual(channels[1], vector)
-        self.last = up(channels[-1], 3, last=True)
+        self.last = nn.Sequential(nn.Conv2d(channels[-1], 12, 3, 1, 1), nn.PixelShuffle(2))
 
     def forward(self, code: Tensor, vector: Tensor) -> Tensor:
         h = self.coarse(self.first(code), vector)
