@@ -7,7 +7,20 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from unweave.nn.blocks import Double, Halve, ModulatedDouble, ModulatedResidual, Modulation, Residual, norm
+from unweave.nn.blocks import (
+    BatchNorm,
+    Double,
+    DoublingConv,
+    Halve,
+    HalvingConv,
+    ModulatedDouble,
+    ModulatedResidual,
+    Modulation,
+    Residual,
+    down,
+    norm,
+    together,
+)
 from unweave.nn.critics import PatchCritic, VectorCritic
 from unweave.nn.decoders import ContextPainter, Decoder, ResidualDecoder, SquaresDecoder, VectorDecoder
 from unweave.nn.encoders import ContextEncoder, Encoder, VectorEncoder
@@ -115,3 +128,56 @@ def test_norms_by_name_keep_the_shape(kind: str) -> None:
 def test_a_picture_is_coded_alike_in_any_batch() -> None:
     encoder, x = ContextEncoder(4).eval(), torch.rand(3, 3, 32, 32)
     assert torch.allclose(encoder(x)[:1], encoder(x[:1]), atol=1e-5)
+
+
+# -- the same, sooner ----------------------------------------------------------------------------------------------------------
+
+
+def gradients(y: torch.Tensor, *of: torch.Tensor) -> list[torch.Tensor]:
+    """Of a sum in which every number counts differently."""
+    weights = torch.rand(y.shape, generator=torch.Generator().manual_seed(1))
+    return list(torch.autograd.grad((y * weights).sum(), of))
+
+
+@pytest.mark.parametrize("side", [1, 2, 3, 4, 6, 8])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("kind", [HalvingConv, DoublingConv])
+def test_convolutions_of_small_maps_are_convolutions(kind: type[nn.Module], side: int, bias: bool) -> None:
+    """Forward and backward, as PyTorch's own layer with the same weights does it; and the same weights in a file."""
+    conv = kind(5, 3, bias=bias)
+    plain = nn.Conv2d(5, 3, 4, 2, 1, bias=bias) if kind is HalvingConv else nn.ConvTranspose2d(5, 3, 4, 2, 1, bias=bias)
+    plain.load_state_dict(conv.state_dict())
+    x = torch.randn(4, 5, side * (2 if kind is HalvingConv else 1), side * (2 if kind is HalvingConv else 1), requires_grad=True)
+    made, expected = conv(x), plain(x)
+    assert made.shape == expected.shape and made.is_contiguous()
+    torch.testing.assert_close(made, expected, rtol=1e-5, atol=1e-5)
+    for own, true in zip(gradients(made, x, *conv.parameters()), gradients(expected, x, *plain.parameters()), strict=True):
+        torch.testing.assert_close(own, true, rtol=1e-5, atol=1e-5)
+
+
+def test_together_is_one_by_one() -> None:
+    """Outputs, gradients and running statistics: in training and in use."""
+    network = nn.Sequential(down(3, 8, "batch"), down(8, 8, "batch"))
+    other = nn.Sequential(down(3, 8, "batch"), down(8, 8, "batch"))
+    other.load_state_dict(network.state_dict())
+    batches = [scale * torch.randn(4, 3, 16, 16) + scale for scale in (1.0, 2.0, 5.0)]  # of different statistics
+    for training in (True, False):
+        network.train(training)
+        other.train(training)
+        made = together(network, *[(x,) for x in batches])
+        expected = [other(x) for x in batches]
+        assert len(made) == 3
+        for own, true in zip(made, expected, strict=True):
+            torch.testing.assert_close(own, true, rtol=1e-5, atol=1e-5)
+        all_made, all_expected = torch.cat(made), torch.cat(expected)
+        for own, true in zip(gradients(all_made, *network.parameters()), gradients(all_expected, *other.parameters()), strict=True):
+            torch.testing.assert_close(own, true, rtol=1e-4, atol=1e-4)
+        for own, true in zip(network.buffers(), other.buffers(), strict=True):
+            torch.testing.assert_close(own, true)
+    mixed = BatchNorm(3)(torch.cat(batches))
+    assert not torch.allclose(mixed[:4].mean(), torch.zeros(()), atol=0.1)  # without `together` the statistics are those of all
+
+
+def test_together_with_several_tensors() -> None:
+    first, second = together(lambda x, y: (x + y, x * y), (torch.ones(2), torch.ones(2)), (torch.ones(2), torch.full((2,), 3.0)))
+    assert [part.tolist() for part in (*first, *second)] == [[2.0, 2.0], [1.0, 1.0], [4.0, 4.0], [3.0, 3.0]]

@@ -39,6 +39,7 @@ from unweave.codes import Code, Codes, Output
 from unweave.errors import UserError
 from unweave.method import Adam, Batch, Group, Method, Muon, Phase, Progress, Terms, images
 from unweave.metrics.masks import binary
+from unweave.nn.blocks import together
 from unweave.nn.critics import PatchCritic, VectorCritic
 from unweave.nn.decoders import ContextPainter, Decoder, SquaresDecoder
 from unweave.nn.disturb import stickers
@@ -203,15 +204,14 @@ class Mask(Method):
         return terms
 
     def published_loss(self, batch: Batch, progress: Progress) -> Terms:
-        """The paper's own: one decoder call for each kind of code, since batch statistics of mixed codes fit none of them."""
+        """The paper's own. Each kind of code has batch statistics of its own, since those of mixed codes fit none of them."""
         a, b, w = batch["a"], batch["b"], self.config
-        common_a, common_b, separate_b = self.common(a), self.common(b), self.separate(b)
+        (common_a, common_b), separate_b = together(self.common, (a,), (b,)), self.separate(b)
         batch["common"] = torch.cat([common_a, common_b]).detach()
-        clean_a, clean_b = self.draw(common_a), self.draw(common_b)
-        own = self.paint(common_b, separate_b, clean_b)
-        none = self.paint(common_a, torch.zeros_like(separate_b), clean_a)
-        x = painted(*self.paint(common_a, separate_b, clean_a), a)
-
+        clean_a, clean_b = together(self.draw, (common_a,), (common_b,))
+        kinds = (common_b, separate_b, clean_b), (common_a, torch.zeros_like(separate_b), clean_a), (common_a, separate_b, clean_a)
+        own, none, with_it = together(self.paint, *kinds)
+        x = painted(*with_it, a)
         terms = Terms()
         terms.add("recon1_b", losses.absolute(painted(*own, clean_b), b), w.recon1_b)
         terms.add("recon1_a", losses.absolute(clean_a, a), w.recon1_a)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unweave.nn.blocks import Double, Halve, Norm, Residual, activation, down, norm
+from unweave.nn.blocks import Double, Halve, HalvingConv, Norm, Residual, activation, down, norm
 
 
 class Encoder(nn.Module):
@@ -22,7 +23,7 @@ class Encoder(nn.Module):
         widths = [inputs, *channels]
         steps: list[nn.Module] = [down(i, o, kind if n else "none") for n, (i, o) in enumerate(zip(widths, channels))]
         if bare:
-            steps[-1] = nn.Conv2d(widths[-2], widths[-1], 4, 2, 1)
+            steps[-1] = HalvingConv(widths[-2], widths[-1])
         self.body = nn.Sequential(*steps)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -34,14 +35,15 @@ class ContextEncoder(nn.Module):
 
     A U-Net (Ronneberger et al. 2015) from S / 2 down to S / 16 decides pixel by pixel what to drop of the picture, and what to put in its
     place; the picture that is left is moved into 48 channels, one for each number of a 4x4 square. It starts by keeping nearly all.
+    told: so many numbers that it is given beside each picture, (N, told).
     """
 
     channels = 48
 
-    def __init__(self, width: int):
+    def __init__(self, width: int, told: int = 0):
         super().__init__()
         w = width
-        self.first, self.in2, self.out2 = nn.Conv2d(12, w, 3, 1, 1), Residual(w), Residual(w)
+        self.first, self.in2, self.out2 = nn.Conv2d(12 + told, w, 3, 1, 1), Residual(w), Residual(w)
         self.down4, self.in4, self.out4 = Halve(w, 2 * w), Residual(2 * w), Residual(2 * w)
         self.down8, self.in8, self.out8 = Halve(2 * w, 4 * w), Residual(4 * w), Residual(4 * w)
         self.down16, self.mid16 = Halve(4 * w, 2 * w), Residual(2 * w)
@@ -53,9 +55,12 @@ class ContextEncoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.look(x)[0]
 
-    def look(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def look(self, x: Tensor, told: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """-> the map, and logits of what was dropped, (N, 1, S, S)."""
-        x2 = self.in2(self.first(F.pixel_unshuffle(x, 2)))
+        squares = F.pixel_unshuffle(x, 2)
+        if told is not None:
+            squares = torch.cat([squares, told.to(squares)[:, :, None, None].expand(-1, -1, *squares.shape[2:])], dim=1)
+        x2 = self.in2(self.first(squares))
         x4 = self.in4(self.down4(x2))
         x8 = self.in8(self.down8(x4))
         x16 = self.mid16(self.down16(x8))
