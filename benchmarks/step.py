@@ -1,91 +1,224 @@
-"""Cost of one training step on random pictures: time, images a second and peak memory, for each preset of a method.
+"""Cost of one training step on random pictures, in three parts; all of them, or those named by --parts.
 
-    python benchmarks/step.py --method mask [--preset NAME] [--size S] [--batch 32] [--steps 10] [--out results.jsonl]
+    python benchmarks/step.py [--method mask] [--parts presets,published,growth] [--preset NAME] [--steps 10] [--out results.jsonl]
 
-Steps are those of the middle of a run, when everything that a method does is under way; the first three are not counted, and the median of
-the others is given. Each preset is measured in a process of its own, so that the peak memory is its own: of the whole process on a CPU, of
-torch's tensors on a GPU.
+presets     time, images a second and peak memory of each preset, at --size (its own if not given) with batches of --batch
+published   mask's preset `paper` at 64 px, 32 + 32 pictures: ours against the plain transcription in published_step.py, in fp32 and in
+            bf16, the three in turn on the same data in memory; and the share of the convolution rate that ours reaches, which is measured
+            in between, forward and backward, on the fastest of LAYERS
+growth      each preset at 32, 64 and 128 px with batches of 8 to 128; what a preset cannot take, or memory may not hold, is left out
+
+Steps are those of the middle of a run, when everything that a method does is under way; the first are not counted, and the median of the
+others is given. A row of `presets` and of `growth` is measured in a process of its own, so that the peak memory is its own: of the whole
+process on a CPU, of torch's tensors on a GPU.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import resource
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import torch
+from published_step import PublishedStep
 from record import record
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
-from unweave.machine import place
-from unweave.method import Batch
+from unweave.errors import UserError
+from unweave.machine import Place, keep_memory, place
+from unweave.method import Batch, Method
 from unweave.methods import get
 from unweave.recipe import configure
 from unweave.train import Settings, Training
 
+PARTS = ("presets", "published", "growth")
 WARM = 3
 RUN = 1000  # steps of the run in whose middle this happens
+SIZES, BATCHES = (32, 64, 128), (8, 16, 32, 64, 128)
+LAYERS = ((32, 64, 4, 2, 32), (64, 128, 4, 2, 16), (128, 128, 3, 1, 32), (256, 256, 3, 1, 16))  # channels in, out, kernel, stride, side
+AIM = {"fp32": 3.0, "bf16": 2.0}  # times as fast as the transcription
 
 
-def measure(method: str, preset: str, wish: argparse.Namespace) -> dict[str, Any]:
-    here = place(wish.device)
-    torch.manual_seed(wish.seed)
-    model = get(method)(configure(method, preset, size=wish.size))
+def training(model: Method, batch: int, wish: argparse.Namespace, here: Place) -> Training:
+    """A run in its middle, on random pictures that lie in memory."""
     pictures = sum(need.pictures for need in model.needs.values())
-    settings = Settings(images=RUN * wish.batch * max(1, pictures), batch=wish.batch, seed=wish.seed, precision=wish.precision)
+    settings = Settings(images=RUN * batch * max(1, pictures), batch=batch, seed=wish.seed, precision=wish.precision)
+    draw = torch.Generator().manual_seed(wish.seed)
 
-    def feed(position: int) -> Batch:
-        draw = torch.Generator().manual_seed(position)
-        return {name: (torch.rand(wish.batch, *need.shape, generator=draw) * 2 - 1).to(here.device) for name, need in model.needs.items()}
+    def drawn() -> Batch:
+        return {name: (torch.rand(batch, *need.shape, generator=draw) * 2 - 1).to(here.device) for name, need in model.needs.items()}
 
-    job = Training(model, feed, settings, here)
-    model.prepare(feed(0))
+    kept = [drawn() for _ in range(2)]
+    job = Training(model, lambda position: dict(kept[position % len(kept)]), settings, here)
+    model.prepare(kept[0])
     job.step = RUN // 2
-    took = []
-    for _ in range(WARM + wish.steps):
-        start = time.perf_counter()
-        job.advance(False, 0.0)  # it ends with numbers read back, so a GPU has finished
-        took.append(time.perf_counter() - start)
-    seconds = statistics.median(took[WARM:])
+    return job
+
+
+def seconds(work: Callable[[], Any], here: Place) -> float:
+    """Time of one call, to its end."""
+    start = time.perf_counter()
+    work()
+    if here.device.type == "cuda":
+        torch.cuda.synchronize(here.device)
+    return time.perf_counter() - start
+
+
+# -- presets and growth --------------------------------------------------------------------------------------------------------
+
+
+def measure(preset: str, size: int | None, batch: int, warm: int, steps: int, wish: argparse.Namespace) -> dict[str, Any] | str:
+    """One row, or the reason why there is none."""
+    here = place(wish.device)
+    keep_memory()
+    torch.manual_seed(wish.seed)
+    try:
+        model = get(wish.method)(configure(wish.method, preset, size=size))
+    except UserError as error:
+        return str(error)
+    job = training(model, batch, wish, here)
+    took = [seconds(lambda: job.advance(False, 0.0), here) for _ in range(warm + steps)]
+    median = statistics.median(took[warm:])
     if here.device.type == "cuda":
         peak = torch.cuda.max_memory_allocated(here.device) / 2**20
     else:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
     return {
-        "method": method,
+        "method": wish.method,
         "preset": preset,
         "size": model.size,
-        "batch": wish.batch,
+        "batch": batch,
         "device": here.device.type,
         "precision": "bf16" if job.bf16 else "fp32",
         "parameters": sum(p.numel() for p in model.parameters()),
-        "milliseconds_a_step": round(1000 * seconds, 1),
-        "images_a_second": round(job.per_step / seconds, 1),
+        "milliseconds_a_step": round(1000 * median, 1),
+        "images_a_second": round(job.per_step / median, 1),
         "peak_megabytes": round(peak),
     }
 
 
+def growth(preset: str, pool: ProcessPoolExecutor, wish: argparse.Namespace) -> list[dict[str, Any]]:
+    """Rows of all sizes and batches that fit."""
+    rows: list[dict[str, Any]] = []
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**20
+    for size in SIZES:
+        peak = 0
+        for batch in BATCHES:
+            if 2 * peak > 0.7 * memory:
+                print(f"{preset}, {size} px, batches of {batch}: left out, they may need {2 * peak:,} MB", flush=True)
+                break
+            row = pool.submit(measure, preset, size, batch, 1, min(3, wish.steps), wish).result()
+            if isinstance(row, str):
+                print(f"{preset}: {row}", flush=True)
+                break
+            rows.append(row)
+            peak = row["peak_megabytes"] if row["device"] == "cpu" else 0
+            print(f"{preset}, {size} px, batches of {batch}: {row['milliseconds_a_step']:,} ms, {row['peak_megabytes']:,} MB", flush=True)
+    return rows
+
+
+# -- ours and the published step -----------------------------------------------------------------------------------------------
+
+
+def layer(shape: tuple[int, ...], batch: int, bf16: bool, here: Place) -> tuple[int, Callable[[], Any]]:
+    """A convolution forward and backward: its operations in one call, and the call."""
+    inputs, outputs, kernel, stride, side = shape
+    kind = torch.bfloat16 if bf16 else torch.float32
+    conv = torch.nn.Conv2d(inputs, outputs, kernel, stride, 1, bias=False).to(here.device, kind)
+    x = torch.randn(batch, inputs, side, side, device=here.device, dtype=kind, requires_grad=True)
+    back = torch.ones_like(conv(x))
+
+    def call() -> tuple[Tensor, ...]:
+        return torch.autograd.grad(conv(x), (x, conv.weight), back)
+
+    return 3 * 2 * back.numel() * inputs * kernel**2, call
+
+
+def published(wish: argparse.Namespace) -> dict[str, Any]:
+    """Ours, the transcription and single convolutions, in turn."""
+    here, batch, size = place(wish.device), 32, 64
+    keep_memory()
+    torch.manual_seed(wish.seed)
+    job = training(get("mask")(configure("mask", "paper", size=size)), batch, wish, here)
+    plain = {name: PublishedStep(size, bf16=name == "bf16").to(here.device) for name in AIM}
+    layers = [layer(shape, batch, job.bf16, here) for shape in LAYERS]
+    data = job.feed(0)
+    work: dict[str, Callable[[], Any]] = {"ours": lambda: job.advance(False, 0.0)}
+    work |= {name: (lambda step=one.step: step(data["a"], data["b"])) for name, one in plain.items()}
+    work |= {f"layer {i}": call for i, (_, call) in enumerate(layers)}
+    took: dict[str, list[float]] = {name: [] for name in work}
+    for _ in range(WARM + wish.steps):
+        for name, call in work.items():
+            took[name].append(seconds(call, here))
+    median = {name: statistics.median(all_[WARM:]) for name, all_ in took.items()}
+    with FlopCounterMode(display=False) as counted:
+        job.advance(False, 0.0)
+    reached = counted.get_total_flops() / median["ours"]
+    rate = max(operations / median[f"layer {i}"] for i, (operations, _) in enumerate(layers))
+
+    found: dict[str, Any] = {"size": size, "batch": batch, "device": here.device.type, "precision": "bf16" if job.bf16 else "fp32"}
+    found |= {f"milliseconds_of_{name}": round(1000 * median[name], 1) for name in ("ours", *plain)}
+    for name in plain:
+        ratios = sorted(other / own for other, own in zip(took[name][WARM:], took["ours"][WARM:]))
+        found[f"times_as_fast_as_{name}"] = round(median[name] / median["ours"], 2)
+        found[f"range_against_{name}"] = [round(ratios[0], 2), round(ratios[-1], 2)]
+    found |= {"gigaflops_a_step": round(counted.get_total_flops() / 1e9, 1), "gigaflops_a_second": round(reached / 1e9)}
+    return found | {"convolution_gigaflops_a_second": round(rate / 1e9), "share_of_convolution_rate": round(reached / rate, 3)}
+
+
+# -- as tables -----------------------------------------------------------------------------------------------------------------
+
+
+def grown(rows: list[dict[str, Any]]) -> str:
+    """Markdown: a line for each preset and size, a column for each batch; milliseconds (and megabytes)."""
+    lines = [f"| preset | size | {' | '.join(f'batch {batch}' for batch in BATCHES)} |", "|" + "---|" * (2 + len(BATCHES))]
+    found = {(row["preset"], row["size"], row["batch"]): row for row in rows}
+    for preset, size in dict.fromkeys((row["preset"], row["size"]) for row in rows):
+        cells = [found.get((preset, size, batch)) for batch in BATCHES]
+        words = ["" if c is None else f"{c['milliseconds_a_step']:,.0f} ms ({c['peak_megabytes']:,} MB)" for c in cells]
+        lines.append(f"| {preset} | {size} | {' | '.join(words)} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--parts", default=",".join(PARTS), help="some of the three, with commas between")
     options.add_argument("--method", default="mask")
     options.add_argument("--preset", help="one of its presets; all of them if none is named")
-    options.add_argument("--size", type=int, help="side of the pictures; each preset's own if not given")
-    options.add_argument("--batch", type=int, default=32, help="pictures of each set in a step")
+    options.add_argument("--size", type=int, help="side of the pictures in `presets`; each preset's own if not given")
+    options.add_argument("--batch", type=int, default=32, help="pictures of each set in a step of `presets`")
     options.add_argument("--steps", type=int, default=10)
     options.add_argument("--device", default="auto")
     options.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto")
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--out", type=Path)
     wish = options.parse_args()
+    parts = wish.parts.split(",")
+    if unknown := sorted(set(parts) - set(PARTS)):
+        sys.exit(f"There is no part {unknown[0]}; there is: {', '.join(PARTS)}.")
     presets = [wish.preset] if wish.preset else list(get(wish.method).PRESETS)
     with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
-        for preset in presets:
-            record(wish.out, wish.seed, **pool.submit(measure, wish.method, preset, wish).result())
+        if "presets" in parts:
+            for preset in presets:
+                row = pool.submit(measure, preset, wish.size, wish.batch, WARM, wish.steps, wish).result()
+                if isinstance(row, str):
+                    sys.exit(row)
+                record(wish.out, wish.seed, part="presets", **row)
+        if "published" in parts and wish.method == "mask":
+            record(wish.out, wish.seed, part="published", **pool.submit(published, wish).result())
+        if "growth" in parts:
+            rows = [row for preset in presets for row in growth(preset, pool, wish)]
+            print(grown(rows))
+            record(wish.out, wish.seed, part="growth", method=wish.method, report=rows)
 
 
 if __name__ == "__main__":
