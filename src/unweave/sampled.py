@@ -185,7 +185,8 @@ def project(
         raise UserError(f'A projection goes to "w" or "w+" in at least one step, not to "{space}" in {steps}.')
     generator, n, deviation, switch = torch.Generator().manual_seed(seed), len(images), 0.0, -1
     if start is None:
-        mean, deviation = spread(model)
+        mean, varies = spread(model)
+        deviation = varies.item()
         start = Codes(style=mean[None, None], noise=model.sample(1, generator)["noise"])
         switch = int(0.4 * steps) if space == "w+" else -1
     found = {name: code.detach().expand(n, *code.shape[1:]).clone().requires_grad_() for name, code in start.items()}
@@ -211,7 +212,7 @@ def project(
             optimiser = torch.optim.Adam(found.values(), betas=(0.9, 0.999))
         done = step / steps
         optimiser.param_groups[0]["lr"] = RATE * min(1.0, 20 * done + 0.05) * (0.5 - 0.5 * math.cos(math.pi * min(1.0, 4 - 4 * done)))
-        drawing = made(model.decode(spelled(found, SHAKE * float(deviation) * max(0.0, 1 - done / 0.75) ** 2)))
+        drawing = made(model.decode(spelled(found, SHAKE * deviation * max(0.0, 1 - done / 0.75) ** 2)))
         error = (drawing - images).square().flatten(1).mean(1)
         loss = error.sum()
         if guided and (apart := distance(drawing)) is not None:

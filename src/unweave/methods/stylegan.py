@@ -84,6 +84,9 @@ class Stylegan(Method):
     Config: ClassVar[type] = StyleganConfig
     PRESETS: ClassVar[Mapping[str, Any]] = PRESETS
     encodes = False
+    mean_style: Tensor  # (W,), w_avg
+    mean_length: Tensor  # (), a
+    strength: Tensor  # (), p
 
     def __init__(self, config: StyleganConfig):
         super().__init__(config)
@@ -93,12 +96,13 @@ class Stylegan(Method):
         self.critic = Critic(c.size, c.width, c.limit)
         self.register_buffer("mean_style", torch.zeros(c.style))
         self.register_buffer("mean_length", torch.zeros(()))
-        self.register_buffer("strength", torch.zeros(()))  # of augmentation
+        self.register_buffer("strength", torch.zeros(()))
+        self.spots = sum(side**2 for side in self.synthesis.maps)  # numbers of a picture's noise
         self.needs = {"image": images(c.size)}
         self.codes = (
             Code("z", "vector", (c.z,), "sampled"),
             Code("style", "layers", (self.synthesis.layers, c.style), "sampled"),
-            Code("noise", "vector", (sum(side**2 for side in self.synthesis.maps),), "sampled"),
+            Code("noise", "vector", (self.spots,), "sampled"),
         )
         self.groups = {
             "generator": Group(("mapping", "synthesis"), self._adam(c.path_every if c.path else 0), ema=c.ema),
@@ -127,10 +131,8 @@ class Stylegan(Method):
 
     def sample(self, n: int, generator: torch.Generator) -> Codes:
         """z (n, Z) and noise (n, P), standard normal. generator: on the CPU."""
-        made = {
-            code.name: torch.randn(n, *code.shape, generator=generator).to(self.mean_style) for code in self.codes if code.name != "style"
-        }
-        return Codes(**made)
+        z, noise = (torch.randn(n, count, generator=generator).to(self.mean_style) for count in (self.config.z, self.spots))
+        return Codes(z=z, noise=noise)
 
     def map(self, z: Tensor, truncation: float = 1.0) -> Tensor:
         """f: z (N, Z) -> styles (N, L, W), all layers alike. truncation: psi, 0 gives the mean style, 1 w itself (2019, B)."""
@@ -160,7 +162,7 @@ class Stylegan(Method):
         cut = torch.randint(1, layers, (n, 1, 1), generator=generator)
         cut = torch.where(torch.rand(n, 1, 1, generator=generator) < self.config.mixing, cut, layers).to(w.device)
         styles = torch.where(torch.arange(layers, device=w.device)[:, None] < cut, first, second)
-        return self.synthesis(styles, progress.randn(n, *self.codes[2].shape, like=w)), styles
+        return self.synthesis(styles, progress.randn(n, self.spots, like=w)), styles
 
     def generator_loss(self, batch: Batch, progress: Progress) -> Terms:
         made, _ = self.drawn(len(batch["image"]), progress)
@@ -184,7 +186,7 @@ class Stylegan(Method):
         return terms
 
     def gradient_loss(self, batch: Batch, progress: Progress) -> Terms:
-        real = augmented(batch["image"], float(self.strength), progress.generator).requires_grad_(True)
+        real = augmented(batch["image"], float(self.strength), progress.generator).detach().requires_grad_(True)
         terms = Terms()
         terms.add("gradient", losses.real_gradient(self.critic(real), real), self.config.gamma / 2)
         return terms
