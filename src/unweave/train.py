@@ -153,8 +153,7 @@ class Training:
         self.method.train(phase.others == "train")
         for network in group.networks:
             getattr(self.method, network).train()
-        for p in parameters:
-            p.grad = torch.zeros_like(p)  # not None: every process then moves the same parameters, reached or not
+        optimiser.zero_grad()
         values: dict[str, Tensor] = {}
         for batch in batches:
             with torch.autocast(self.here.device.type, torch.bfloat16, enabled=self.bf16 and phase.precision == "auto"):
@@ -163,6 +162,8 @@ class Training:
             (total * (phase.gain / len(batches))).backward(inputs=parameters)
             for term, number in terms.values.items():
                 values[term] = values.get(term, 0.0) + number.detach().float() / len(batches)
+        for p in parameters:  # reached or not: every process moves the same ones
+            p.grad = torch.zeros_like(p) if p.grad is None else p.grad
         self.reduce([p.grad for p in parameters if p.grad is not None])
         values["gradient"] = torch.nn.utils.clip_grad_norm_(parameters, group.clip or math.inf).float()
         for options in optimiser.param_groups:
