@@ -15,7 +15,7 @@ from unweave.methods import get
 TINY: dict[str, dict[str, Any]] = {
     "autoencoder": {"size": 32, "width": 4, "factors": 3},
     "content": {"size": 32, "width": 8, "separate": 6},
-    "difference": {"size": 32, "width": 8, "common": 6, "separate": 6},
+    "difference": {"size": 32, "width": 8, "separate": 6},
     "fader": {"size": 32, "width": 8, "code": 6, "attributes": ("glasses", "colour", "smile"), "classes": (2, 3, 0)},
     "funit": {"size": 32, "width": 8, "code": 6, "seen": 3, "shots": 2},
     "mask": {"size": 32, "width": 8, "separate": 6},

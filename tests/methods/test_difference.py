@@ -33,6 +33,7 @@ def test_the_zero_loss_can_be_reached(case: str) -> None:
     """No norm stands at the end of the separate encoders: one step along the gradient of the zero loss alone makes them smaller at once."""
     model = tiny.build(case)
     x = tiny.batch(model)["a"]
+    x = x if case.endswith("paper") else torch.cat([x, x[:, :1]], 1)  # the default reads a mask beside the picture
     last = [m for m in model.separate_b.modules() if isinstance(m, (nn.Conv2d, nn.Linear))][-1]
     before = model.separate_b(x).abs().mean()
     with torch.no_grad():
@@ -51,7 +52,7 @@ def test_the_papers_loss() -> None:
     model = tiny.build("difference:paper").eval()
     batch = tiny.batch(model)
     a, b = batch["a"], batch["b"]
-    terms = model.difference_loss(batch, progress())
+    terms = model.published_loss(batch, progress())
     common_a, common_b = model.common(a), model.common(b)
     part_a, part_b = model.separate_a(a), model.separate_b(b)
     none = torch.zeros_like(part_a)
@@ -83,12 +84,51 @@ def test_the_zero_loss_of_the_default_knows_no_scale() -> None:
 def test_edits_are_sums_of_the_three_codes() -> None:
     model = tiny.build("difference").eval()
     batch = tiny.batch(model)
-    a, b = batch["a"], batch["b"]
+    a, b = 0.8 * batch["a"], 0.8 * batch["b"]  # so that nothing is clamped
     with torch.no_grad():
-        common_a, common_b, part_a, part_b = model.common(a), model.common(b), model.separate_a(a), model.separate_b(b)
+        codes_a, codes_b = model.encode(a), model.encode(b)
+        common_a, common_b, part_a, part_b = codes_a["common"], codes_b["common"], codes_a["separate_a"], codes_b["separate_b"]
         none = torch.zeros_like(part_a)
         torch.testing.assert_close(model.union(a, b), model.draw(common_a, part_a, part_b))
         torch.testing.assert_close(model.union(a, b, onto=b), model.draw(common_b, part_a, part_b))
         torch.testing.assert_close(model.intersection(b), model.draw(common_b, none, none))
         torch.testing.assert_close(model.transfer(a, onto=b, direction="a2b"), model.draw(common_b, part_a, none))
         torch.testing.assert_close(model.transfer(b, onto=a, direction="b2a"), model.draw(common_a, none, part_b))
+
+
+def test_what_is_shared_is_a_picture_as_each_set_would_show_it() -> None:
+    """E_c: first as b would show it, then that as a would; its map is a picture, and dropping is said for each part."""
+
+    class Painter(nn.Module):
+        """Told b, it makes the first channel 1; told a, the second one."""
+
+        def look(self, x: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
+            x = x.clone()
+            for i, side in enumerate(told.flatten().tolist()):
+                x[i, 0 if side > 0 else 1] = 1
+            return F.pixel_unshuffle(x, 4), x[:, :1] * 0 + told[:, :, None, None]
+
+    model = tiny.build("difference").eval()
+    model.common = Painter()
+    x = torch.full((2, 3, 32, 32), -0.5)
+    common, drop_a, drop_b = model.strip(x)
+    kept = F.pixel_shuffle(common, 4)
+    assert kept[:, :2].eq(1).all() and kept[:, 2].eq(-0.5).all()
+    assert drop_a.eq(1).all() and drop_b.eq(-1).all()  # a's part is dropped where b is asked for
+
+
+def test_what_moves_what() -> None:
+    """The errors of both sets move the parts' encoders and the decoder; E_c learns from the critic, `idle` and what is stuck on pictures."""
+    model = tiny.build("difference")
+    nn.init.normal_(model.decoder.last[0].weight)  # a new decoder's last layer is zero, and lets nothing through
+    terms = model.difference_loss(tiny.batch(model), progress())
+
+    def moved(name: str) -> set[str]:
+        model.zero_grad()
+        terms.values[name].backward(retain_graph=True)
+        networks = ("common", "separate_a", "separate_b", "decoder")
+        return {n for n in networks if any(p.grad is not None and p.grad.any() for p in getattr(model, n).parameters())}
+
+    assert moved("reconstruct") == moved("whole") == {"separate_a", "separate_b", "decoder"}
+    assert moved("neither") == {"decoder"} and moved("zero_a") == {"separate_a"} and moved("zero_b") == {"separate_b"}
+    assert moved("confusion") == moved("see_through") == moved("find") == moved("keep") == {"common"}

@@ -42,7 +42,7 @@ from unweave.nn.critics import PatchCritic, VectorCritic
 from unweave.nn.decoders import ContextPainter
 from unweave.nn.disturb import stickers
 from unweave.nn.encoders import ContextEncoder, VectorEncoder
-from unweave.nn.windows import around, window
+from unweave.nn.windows import marked
 from unweave.pictures import Sheet
 from unweave.schedules import WarmDecay
 
@@ -94,7 +94,7 @@ class Content(Method):
         own: tuple[int, ...]
         if c.published:
             rest, cells, own = two_sets.WIDTH - c.separate, two_sets.CELLS, (c.separate, two_sets.CELLS, two_sets.CELLS)
-            self.common: nn.Module = two_sets.common_encoder(c.size, rest)
+            self.common: Any = two_sets.common_encoder(c.size, rest)
             self.separate: nn.Module = two_sets.separate_encoder(c.size, c.separate)
             self.decoder: nn.Module = two_sets.decoder(c.size)
             latent: nn.Module = VectorCritic(rest * cells * cells)
@@ -128,12 +128,8 @@ class Content(Method):
     def encode(self, x: Tensor, domain: str | None = None) -> Codes:
         """x: (N, 3, S, S) in [-1, 1]. A picture known to be from `a` has no separate part: exact zeros."""
         common, drop = (self.common(x), None) if self.config.published else self.common.look(x)
-        separate = self.separate(x) if drop is None else self.part(x, drop.sigmoid())
+        separate = self.separate(x if drop is None else marked(x, drop.sigmoid()))
         return Codes(common=common, separate=torch.zeros_like(separate) if domain == "a" else separate)
-
-    def part(self, x: Tensor, dropped: Tensor, unsteady: Tensor | float = 1.0) -> Tensor:
-        """The default's E_s reads a window around what E_c drops, (N, 1, S, S) in [0, 1]; `unsteady` moves and scales it a little."""
-        return self.separate(window(torch.cat([x, dropped], dim=1), around(dropped) * unsteady, self.config.size))
 
     def decode(self, codes: Codes, onto: Tensor | None = None) -> Output:
         """-> image (N, 3, S, S) in [-1, 1]. `onto` is unused: the whole picture is drawn anew."""
@@ -161,7 +157,7 @@ class Content(Method):
             common_a = self.common(a)
         clean_b = self.draw(common_b)
         idle, drop = losses.idle(drop, b, clean_b.detach()), drop.detach().sigmoid()
-        said = self.part(b, drop, 1 + 0.05 * progress.randn(n, 3, like=drop))
+        said = self.separate(marked(b, drop, 1 + 0.05 * progress.randn(n, 3, like=drop)))
         drawn_b = self.draw(common_b.detach(), said)
         stuck, covered = stickers(a, progress.generator, bare=0.125)
         with torch.no_grad():  # and half of them wear b's part

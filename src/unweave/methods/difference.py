@@ -13,13 +13,18 @@ latent discriminator cannot tell the sets by the common code, and each separate 
     L_DC              confusion             a critic takes E_c(a) for E_c(b)
 
 The preset `paper` is that, with as many layers as leave 2x2 cells: at 128 px the published six. Its separate encoders end without a norm,
-which would keep their codes from being zero; the release's spectral norms are left out. Departures of the default:
-1. Networks of residual blocks in GroupNorm; E_c's code is a map of 8x8 cells (at 64 px) of one variance, so that no critic is outrun.
-2. The separate codes are vectors that steer the decoder's norms, read from shifted pictures: they say what, the map says where.
-3. The zero losses are relative to the size of what each encoder says of its own set: to say all softly would be no way out.
-4. `price`: these codes are read with noise and pay for their size, so that they do not repeat what E_c has said.
-5. `undo`: of u = G(E_c(a), E_a(a), E_b(b)), which is a with a known part more, G(E_c(u), E_a(a), 0) = a; and likewise of b.
-6. Squared errors, a critic of patches, Muon, a step size that decays, and for edits an average of the weights.
+which would keep their codes from being zero; the release's spectral norms are left out. In runs of minutes the critic alone takes nothing
+out of the common code. Departures of the default:
+1. `see_through`: E_c is told a set and returns a picture as that set would show it. It learns this from pictures of the set with things
+   stuck on them, random shapes or the other set's part; for a first share `alone` of the run nothing else. Where it is told that nobody
+   wears glasses, they look to it like such a thing. E_c(x) is x as b would show it, and that as a would: what both sets share.
+2. E_c's code is a map at a quarter of the side, what is left of the picture; E_c also says what it dropped (`find`), and shall drop
+   nothing that changes nothing (`idle`).
+3. E_a and E_b give vectors, read from windows around what E_c dropped: they say what, the map says where. They steer G's norms.
+4. L_R teaches E_a, E_b and G alone: E_c would learn from it to keep the parts. Absolute and squared errors (`whole`), and G(E_c, 0, 0) is
+   what E_c leaves (`neither`).
+5. The zero losses are relative to the size of what each encoder says of its own set: to say all softly would be no way out.
+6. A critic of patches; Muon, a step size that decays, and for edits an average of the weights.
 """
 
 from __future__ import annotations
@@ -29,6 +34,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unweave import losses
@@ -37,9 +43,10 @@ from unweave.errors import UserError
 from unweave.method import Adam, Batch, Group, Method, Muon, Phase, Progress, Terms, images
 from unweave.nn import two_sets
 from unweave.nn.critics import PatchCritic, VectorCritic
-from unweave.nn.disturb import shifted
-from unweave.nn.encoders import VectorEncoder
-from unweave.nn.steered import ResidualEncoder, SteeredDecoder
+from unweave.nn.decoders import ContextPainter
+from unweave.nn.disturb import stickers
+from unweave.nn.encoders import ContextEncoder, VectorEncoder
+from unweave.nn.windows import marked
 from unweave.pictures import Sheet
 from unweave.schedules import Ramp, WarmDecay
 
@@ -48,17 +55,19 @@ from unweave.schedules import Ramp, WarmDecay
 class DifferenceConfig:
     size: int = 64  # side of the square pictures, pixels: a multiple of 16 from 32 on (paper: 32, 64, 128 or 256)
     published: bool = False  # the paper's networks and losses
-    common: int = 16  # channels of the common code (default networks)
-    separate: int = 64  # numbers (paper: channels) of each separate code
-    width: int = 32  # channels of the outermost layers (default networks)
-    reconstruct: float = 1.0  # weight of L_R, both sets
+    separate: int = 48  # numbers (paper: channels) of each separate code
+    width: int = 32  # channels of the widest layers (default networks)
+    reconstruct: float = 5.0  # weight of L_R, both sets
     zero: float = 0.02  # weight of L_Z, both sets (paper: 1)
-    confusion: float = 0.05  # weight of L_DC: more hides the parts better and blurs
-    ramp: float = 0.1  # share of the run in which the weights of L_Z and L_DC rise from 0 (default networks)
-    undo: float = 1.0  # weight of a union taken apart again (default networks)
-    price: float = 5e-5  # weight of the separate codes' size (default networks)
+    confusion: float = 0.01  # weight of L_DC: more paints marks into the map that only a critic sees
+    see_through: float = 1.7  # weight of the picture behind what does not belong (default networks)
+    find: float = 1.3  # weight of where that is
+    idle: float = 0.3  # weight of dropping what is put back as it was
+    whole: float = 20.0  # weight of the squared error
+    alone: float = 0.4  # share of the run in which E_c learns alone
+    ramp: float = 0.1  # and then that in which the weight of L_Z rises from 0
     lr: float = 0.01  # step size at its highest: Muon's (paper: Adam's)
-    lr_critic: float = 0.005  # and the critic's, Muon's (paper: Adam's)
+    lr_critic: float = 5e-4  # and the critic's, Adam's
 
     def __post_init__(self) -> None:
         if self.size < 32 or self.size % 16:
@@ -69,7 +78,7 @@ class DifferenceConfig:
 
 PRESETS: Mapping[str, DifferenceConfig] = {
     "default": DifferenceConfig(),
-    "paper": DifferenceConfig(size=128, published=True, separate=25, zero=1.0, confusion=0.001, lr=2e-4, lr_critic=2e-4),
+    "paper": DifferenceConfig(size=128, published=True, separate=25, reconstruct=1.0, zero=1.0, confusion=0.001, lr=2e-4, lr_critic=2e-4),
 }
 
 
@@ -87,22 +96,18 @@ class Difference(Method):
         kind: Literal["spatial", "vector"] = "vector"
         own: tuple[int, ...]
         if c.published:
-            rest, cells, own, kind = (
-                two_sets.WIDTH - 2 * c.separate,
-                two_sets.CELLS,
-                (c.separate, two_sets.CELLS, two_sets.CELLS),
-                "spatial",
-            )
-            self.common: nn.Module = two_sets.common_encoder(c.size, rest)
+            own, kind = (c.separate, two_sets.CELLS, two_sets.CELLS), "spatial"
+            rest, cells = two_sets.WIDTH - 2 * c.separate, two_sets.CELLS
+            self.common: Any = two_sets.common_encoder(c.size, rest)
             self.separate_a, self.separate_b = (two_sets.separate_encoder(c.size, c.separate, bare=True) for _ in "ab")
             self.decoder: nn.Module = two_sets.decoder(c.size)
             self.critic: nn.Module = VectorCritic(rest * cells * cells)
         else:
-            rest, cells, own = c.common, c.size // 8, (c.separate,)
-            self.common = ResidualEncoder((w, 2 * w, 4 * w), rest, blocks=1)
-            self.separate_a, self.separate_b = (VectorEncoder((w, 2 * w, 4 * w, 4 * w), c.separate, c.size) for _ in "ab")
-            self.decoder = SteeredDecoder(rest, (4 * w, 2 * w, w), 2 * c.separate)
-            self.critic = PatchCritic(rest, 128)
+            rest, cells, own = ContextEncoder.channels, c.size // 4, (c.separate,)
+            self.common = ContextEncoder(w, told=1)
+            self.separate_a, self.separate_b = (VectorEncoder((w, 2 * w, 3 * w, 2 * w), c.separate, c.size, inputs=4) for _ in "ab")
+            self.decoder = ContextPainter(2 * c.separate, w, outputs=3)
+            self.critic = PatchCritic(rest)
         self.needs = {"a": images(c.size), "b": images(c.size)}
         self.codes = (
             Code("common", "spatial", (rest, cells, cells)),
@@ -111,61 +116,101 @@ class Difference(Method):
         )
         betas = (0.5, 0.999)
         moves = Adam(c.lr, betas) if c.published else Muon(WarmDecay(c.lr))
-        networks = ("common", "separate_a", "separate_b", "decoder")
+        average = None if c.published else 2000
         self.groups = {
-            "autoencoder": Group(networks, moves, clip=5.0, ema=None if c.published else 2000),
-            "critic": Group(("critic",), Adam(c.lr_critic, betas) if c.published else Muon(c.lr_critic), clip=5.0, keep=False),
+            "autoencoder": Group(("common", "separate_a", "separate_b", "decoder"), moves, clip=5.0, ema=average),
+            "critic": Group(("critic",), Adam(c.lr_critic, betas), clip=5.0, keep=False),
         }
-        self.phases = (Phase("autoencoder", self.difference_loss, others="eval"), Phase("critic", self.critic_loss))
+        main, start = (self.published_loss, 0.0) if c.published else (self.difference_loss, c.alone)
+        learn, judge = Phase("autoencoder", main, start=start, others="eval", cost=4), Phase("critic", self.critic_loss, start=start)
+        self.phases = (learn, judge) if c.published else (Phase("autoencoder", self.see_loss, stop=start), learn, judge)
 
     # -- what it knows ---------------------------------------------------------------------------------------------------------
 
     def encode(self, x: Tensor, domain: str | None = None) -> Codes:
         """x: (N, 3, S, S) in [-1, 1]. A picture known to be from one set has nothing of the other's part: exact zeros."""
-        codes = Codes(common=self.common(x), separate_a=self.separate_a(x), separate_b=self.separate_b(x))
+        common, *drops = (self.common(x), None, None) if self.config.published else self.strip(x)
+        read_a, read_b = (x if drop is None else marked(x, drop.sigmoid()) for drop in drops)
+        codes = Codes(common=common, separate_a=self.separate_a(read_a), separate_b=self.separate_b(read_b))
         return codes if domain is None else codes.zero("separate_b" if domain == "a" else "separate_a")
+
+    def strip(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The default's E_c: x as b would show it, and that as a would; the map, and logits of what was dropped as a's part and as b's."""
+        as_b, drop_a = self.common.look(x, told(x, "b"))
+        as_both, drop_b = self.common.look(F.pixel_shuffle(as_b, 4), told(x, "a"))
+        return as_both, drop_a, drop_b
 
     def decode(self, codes: Codes, onto: Tensor | None = None) -> Output:
         """-> image (N, 3, S, S) in [-1, 1]. `onto` is unused: the whole picture is drawn anew."""
         codes = codes.broadcast()
-        return Output(image=self.draw(codes["common"], codes["separate_a"], codes["separate_b"]))
+        return Output(image=self.draw(codes["common"], codes["separate_a"], codes["separate_b"]).clamp(-1, 1))
 
     def draw(self, common: Tensor, part_a: Tensor, part_b: Tensor) -> Tensor:
-        """G. Published: the three codes are maps, one on top of the other."""
+        """G. Published: the three codes are maps, one on top of the other. Default: the map is a picture, to which G adds."""
         parts = torch.cat([part_a, part_b], dim=1)
-        out = self.decoder(torch.cat([common, parts], dim=1)) if self.config.published else self.decoder(common, parts)
-        return out.float().tanh()
+        if self.config.published:
+            return self.decoder(torch.cat([common, parts], dim=1)).float().tanh()
+        return (F.pixel_shuffle(common, 4) + self.decoder(common, parts)).float()
 
     # -- how it learns ---------------------------------------------------------------------------------------------------------
 
-    def difference_loss(self, batch: Batch, progress: Progress) -> Terms:
-        a, b, w = batch["a"], batch["b"], self.config
-        both = torch.cat([a, b])  # all norms are of one picture: one pass for both sets
-        common, read = self.common(both), both if w.published else shifted(both, progress.generator, reach=1 / 8)
-        batch["common"] = common.detach()  # for the critic's turn
-        (a_of_a, a_of_b), (b_of_a, b_of_b) = self.separate_a(read).chunk(2), self.separate_b(read).chunk(2)
-        said_a, said_b, nothing = a_of_a, b_of_b, torch.zeros_like(a_of_a)
-        if not w.published:
-            said_a, said_b = (own + progress.randn(*own.shape, like=own) for own in (a_of_a, b_of_b))
-        drawn_a, drawn_b = self.draw(common, torch.cat([said_a, nothing]), torch.cat([nothing, said_b])).chunk(2)
+    def see_loss(self, batch: Batch, progress: Progress) -> Terms:
+        """E_c alone."""
+        both = torch.cat([batch["a"], batch["b"]])
+        return self.seen(*stickers(both, progress.generator), both)
 
-        terms, error = Terms(), losses.absolute if w.published else losses.squared
-        terms.add("reconstruct_a", error(drawn_a, a), w.reconstruct)
-        terms.add("reconstruct_b", error(drawn_b, b), w.reconstruct)
-        rise = 1.0 if w.published else progress.at(Ramp(0.0, 1.0, 0.0, w.ramp))
+    def seen(self, disturbed: Tensor, covered: Tensor, both: Tensor) -> Terms:
+        """What E_c makes of pictures of a, then of b, with something on them: the picture behind it, and where it is."""
+        n = len(disturbed) // 2
+        common, drop = self.common.look(disturbed, torch.cat([told(disturbed[:n], "a"), told(disturbed[n:], "b")]))
+        clean, terms = F.pixel_shuffle(common, 4), Terms()
+        terms.add("keep", losses.absolute(clean, both), self.config.reconstruct)
+        terms.add("see_through", losses.absolute_inside(clean, both, covered), self.config.see_through)
+        terms.add("find", losses.covers(drop, (covered > 0.25).float()), self.config.find)
+        return terms
+
+    def difference_loss(self, batch: Batch, progress: Progress) -> Terms:
+        a, b, w, n = batch["a"], batch["b"], self.config, len(batch["a"])
+        both, some = torch.cat([a, b]), torch.cat([torch.arange(n // 2, n), torch.arange(n + n // 2, 2 * n)])
+        common, drop_a, drop_b = self.strip(both)
+        bare = F.pixel_shuffle(common, 4).detach()
+        batch["common"] = common.detach()  # for the critic's turn
+        idle = (losses.idle(drop_a[:n], a, bare[:n]) + losses.idle(drop_b[n:], b, bare[n:])) / 2
+        unsteady = 1 + 0.05 * progress.randn(2 * n, 3, like=both)
+        a_of_a, a_of_b = self.separate_a(marked(both, drop_a.detach().sigmoid(), unsteady)).chunk(2)
+        b_of_a, b_of_b = self.separate_b(marked(both, drop_b.detach().sigmoid(), unsteady)).chunk(2)
+        nothing = torch.zeros_like(a_of_a)
+        where = torch.cat([batch["common"], batch["common"][some]])  # each with its own part, some with neither
+        drawn = self.draw(where, torch.cat([a_of_a, nothing, nothing]), torch.cat([nothing, b_of_b, nothing]))
+        stuck, covered = stickers(both, progress.generator)
+        with torch.no_grad():  # and half of them wear both parts
+            u = self.draw(batch["common"][some], a_of_a[n // 2 :].repeat(2, 1), b_of_b[n // 2 :].repeat(2, 1))
+        stuck[some], covered[some] = u, ((u - both[some]).abs().amax(1, keepdim=True) * 2).clamp(0, 1)
+
+        terms = Terms()
+        terms.add("reconstruct", losses.absolute(drawn[: 2 * n], both), w.reconstruct)
+        terms.add("whole", losses.squared(drawn[: 2 * n], both), w.whole)
+        terms.add("neither", losses.absolute(drawn[2 * n :], bare[some]), w.reconstruct)
         for name, foreign, own in (("zero_a", a_of_b, a_of_a), ("zero_b", b_of_a, b_of_b)):
-            size = 1.0 if w.published else losses.zero(own).detach().clamp(min=0.1)
-            terms.add(name, losses.zero(foreign) / size, rise * w.zero)
-        common_a, common_b = common.chunk(2)
-        # Neither set lacks a part, so which of them E_c is to look like does not matter: b, as in the release.
-        confusion = losses.domain_confusion(lambda code: -self.critic(code), common_b, common_a)
-        terms.add("confusion", confusion, rise * w.confusion)
-        if not w.published:
-            with torch.no_grad():
-                union = self.draw(common, torch.cat([said_a, said_a]), torch.cat([said_b, said_b]))
-            apart = self.draw(self.common(union), torch.cat([said_a, nothing]), torch.cat([nothing, said_b]))
-            terms.add("undo", losses.squared(apart, both), w.undo)
-            terms.add("price", (losses.normal(a_of_a, nothing) + losses.normal(b_of_b, nothing)) / 2, w.price)
+            size = losses.zero(own).detach().clamp(min=0.1)
+            terms.add(name, losses.zero(foreign) / size, progress.at(Ramp(0.0, w.zero, w.alone, w.alone + w.ramp)))
+        terms.add("confusion", confused(self.critic, common), w.confusion)
+        terms.add("idle", idle, w.idle)
+        return terms | self.seen(stuck, covered, both)
+
+    def published_loss(self, batch: Batch, progress: Progress) -> Terms:
+        a, b, w = batch["a"], batch["b"], self.config
+        common = self.common(both := torch.cat([a, b]))  # all norms are of one picture: one pass for both sets
+        batch["common"] = common.detach()  # for the critic's turn
+        (a_of_a, a_of_b), (b_of_a, b_of_b) = self.separate_a(both).chunk(2), self.separate_b(both).chunk(2)
+        nothing = torch.zeros_like(a_of_a)
+        drawn_a, drawn_b = self.draw(common, torch.cat([a_of_a, nothing]), torch.cat([nothing, b_of_b])).chunk(2)
+        terms = Terms()
+        terms.add("reconstruct_a", losses.absolute(drawn_a, a), w.reconstruct)
+        terms.add("reconstruct_b", losses.absolute(drawn_b, b), w.reconstruct)
+        terms.add("zero_a", losses.zero(a_of_b), w.zero)
+        terms.add("zero_b", losses.zero(b_of_a), w.zero)
+        terms.add("confusion", confused(self.critic, common), w.confusion)
         return terms
 
     def critic_loss(self, batch: Batch, progress: Progress) -> Terms:
@@ -178,11 +223,8 @@ class Difference(Method):
         a, b = batch["a"], batch["b"]
         b_like = (judge(self.transfer(b, onto=a, direction="b2a")) > 0.5).float().mean().item()
         a_like = (judge(self.transfer(a, onto=b, direction="a2b")) < 0.5).float().mean().item()
-        error = 0.0
-        for x, domain in ((a, "a"), (b, "b")):
-            drawn = self.decode(self.encode(x, domain)).image
-            assert drawn is not None
-            error += losses.squared(drawn, x).item() / 2
+        drawn = [self.draw(*self.encode(x, domain).values()) for x, domain in ((a, "a"), (b, "b"))]
+        error = losses.squared(torch.cat(drawn), torch.cat([a, b])).item()
         return {"score": b_like + a_like - 10 * error, "b_onto_a": b_like, "a_onto_b": a_like, "error": error}
 
     # -- what to look at -------------------------------------------------------------------------------------------------------
@@ -190,14 +232,18 @@ class Difference(Method):
     def preview(self, batch: Batch) -> Sheet:
         """Pictures of both sets, stripped of their parts, with both parts, and each with the other's in place of its own."""
         a, b = batch["a"][:6], batch["b"][:6]
-        rows = {
-            "a": a,
-            "b": b,
-            "a, neither": self.intersection(a),
-            "b, neither": self.intersection(b),
-            "a, both": self.union(a, b),
-            "b, both": self.union(a, b, onto=b),
-            "a with b's": self.transfer(b, onto=a, direction="b2a"),
-            "b with a's": self.transfer(a, onto=b, direction="a2b"),
-        }
+        rows = {"a": a, "b": b, "a, neither": self.intersection(a), "b, neither": self.intersection(b)}
+        rows |= {"a, both": self.union(a, b), "b, both": self.union(a, b, onto=b)}
+        rows |= {"a with b's": self.transfer(b, onto=a, direction="b2a"), "b with a's": self.transfer(a, onto=b, direction="a2b")}
         return Sheet([list(pictures) for pictures in rows.values()], left=list(rows))
+
+
+def told(pictures: Tensor, name: str) -> Tensor:
+    """Which set E_c shall make pictures look like, (N, 1)."""
+    return pictures.new_full((len(pictures), 1), 1.0 if name == "b" else -1.0)
+
+
+def confused(critic: Callable[[Tensor], Tensor], common: Tensor) -> Tensor:
+    """L_DC. Neither set lacks a part, so which of them E_c is to look like does not matter: b, as in the release."""
+    of_a, of_b = common.chunk(2)
+    return losses.domain_confusion(lambda code: -critic(code), of_b, of_a)

@@ -36,3 +36,11 @@ def window(pictures: Tensor, place: Tensor, size: int) -> Tensor:
     affine = torch.stack([torch.stack([half, nothing, x], dim=1), torch.stack([nothing, half, y], dim=1)], dim=1)
     grid = F.affine_grid(affine, [len(pictures), pictures.shape[1], size, size], align_corners=False)
     return F.grid_sample(pictures, grid, align_corners=False, padding_mode="border")
+
+
+def marked(x: Tensor, marks: Tensor, unsteady: Tensor | float = 1.0) -> Tensor:
+    """What stands in the window around the marks, and the marks: (N, C, S, S), (N, 1, S, S) in [0, 1] -> (N, C + 1, S, S).
+
+    unsteady: factors of the window's place and size, (N, 3) near 1, to train on windows that are a little off.
+    """
+    return window(torch.cat([x, marks], dim=1), around(marks) * unsteady, x.shape[-1])
