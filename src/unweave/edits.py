@@ -368,7 +368,7 @@ def read(paths: Sequence[Path], size: int, fit: str, done: Done, tidy: bool = Fa
     """Readable pictures (3, S, S) with their paths; the others go to `done.broken`. Raises UserError when there is none."""
     found = [(path, (tidied(square) if tidy else square)[0]) for path, square in _squares(paths, size, fit, done)]
     if not found:
-        raise UserError(f"None of the example pictures could be read: {_listed(done)}.")
+        raise UserError(f"None of the pictures could be read: {_listed(done)}.")
     return found
 
 
@@ -446,7 +446,7 @@ def _spread(mask: Tensor, path: Path, fit: str) -> Image.Image:
 
 
 def _listed(done: Done) -> str:
-    return "; ".join(f"{path.name}: {why}" for path, why in done.broken[:5]) + ("; ..." if len(done.broken) > 5 else "")
+    return "; ".join(f"{path.name}: {why.rstrip('.')}" for path, why in done.broken[:5]) + ("; ..." if len(done.broken) > 5 else "")
 
 
 def folder(path: Path) -> Path:

@@ -360,7 +360,8 @@ def slide(
         save_image(draw(strip(whole, titles)), out / f"{entry.name}-strip.png")
         gif([draw(Sheet([[frame]], top=[label])) for frame, label in zip(frames, labels)], out / f"{entry.name}.gif", seconds=0.25)
         rows.append([entry.square, *frames])
-    done.sheet = save_image(draw(Sheet(rows[:ACROSS], top=["picture", *labels])), out / "sheet.png")
+    first = 0 if any(row[0] is not None for row in rows) else 1  # of seeds and codes there is no picture to show beside
+    done.sheet = save_image(draw(Sheet([row[first:] for row in rows[:ACROSS]], top=["picture", *labels][first:])), out / "sheet.png")
     return done
 
 

@@ -120,17 +120,22 @@ def measure(
 def projections(model: Any, test: Any, look: Extractor, count: int, found: Found, steps: int = STEPS) -> None:
     """How near held-out pictures come in w and in w+: `projection_psnr_w`, `projection_psnr_w_plus`, decibels."""
     pictures = to_float(test.take("image", range(min(count, test.lengths["image"])))).to(next(model.parameters()).device)
-    rows, left = [list(pictures[:SHOWN])], ["picture"]
+    rows, left, plain = [list(pictures[:SHOWN])], ["picture"], []
     for space, name in (("w", "w"), ("w+", "w_plus")):
         with torch.enable_grad():
             made = model.project(pictures, steps, space=space)
         found.figures[f"projection_psnr_{name}"] = intervals.mean(made.psnr.cpu())
         with torch.no_grad():
             apart = (look.local(made.images) - look.local(pictures)).square().sum(1)
+            bare = (sampled.drawn(model, made.codes.only("style")) - pictures).square().flatten(1).mean(1)
+        plain.append(f"{float((10 * (4 / bare.clamp_min(1e-12)).log10()).mean()):.1f} dB in {space}")
         found.figures[f"projection_distance_{name}"] = intervals.mean(apart.cpu())
         rows.append(list(made.images[:SHOWN]))
         left.append(space)
-    found.notes.append(f"Projections: {len(pictures)} test pictures, {steps} steps each.")
+    found.notes.append(
+        f"Projections: {len(pictures)} test pictures, {steps} steps each. Drawn without noise maps they are at {' and '.join(plain)}: "
+        "the rest is what noise paints, not what styles say."
+    )
     found.sheets["Projections: test pictures, and what the model draws of them"] = Sheet(rows, left=left)
 
 
