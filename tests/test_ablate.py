@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from unweave.data import Folders
 from unweave.errors import UserError
 from unweave.method import Method, Progress
 from unweave.methods import METHODS, get
+from unweave.models import load
 from unweave.recipe import configure
 from unweave.train import Settings
 
@@ -152,3 +155,15 @@ def test_finished_ones_are_not_repeated(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(SystemExit, match="holds runs with images 100"):
         monkeypatch.setattr(sys, "argv", ["ablate.py", str(tmp_path), "--images", "200"])
         ablate.main()
+
+
+def test_a_class_is_trained_and_loaded_as_itself(folders: Path, tmp_path: Path) -> None:
+    """One that stands here only, on two small folders; given again, it is found and not trained again."""
+    data = Folders(str(folders / "a"), str(folders / "b"))
+    wish = argparse.Namespace(folder=tmp_path, method="mask", data=data, size=32, batch=4, images=16)
+    known = {variant.name: variant for variant in ablate.variants("mask")}
+    variant = replace(known["no-window"], settings={"width": 16})
+    run = ablate.trained(variant, 0, wish)
+    assert run.finished and type(load(run.path)) is ablate.NoWindow
+    written = (run.path / "log.jsonl").read_bytes()
+    assert ablate.trained(variant, 0, wish).path == run.path and (run.path / "log.jsonl").read_bytes() == written
