@@ -311,3 +311,10 @@ def test_sliced_wasserstein_knows_a_cloud_from_another() -> None:
     assert losses.sliced_wasserstein(x, x[torch.randperm(500)], generator()) < 1e-6
     near, far = (losses.sliced_wasserstein(x, x + shift, generator()).item() for shift in (0.5, 2.0))
     assert far == pytest.approx(4 * near, rel=0.01) and near == pytest.approx(0.25 * 3**0.5, rel=0.1)  # mean |cos| over a sphere is 1/2
+
+
+def test_patches_apart_sees_colour_layout_and_texture() -> None:
+    x = torch.nn.functional.interpolate(draw(12, 3, 8, 8).float(), size=(32, 32), mode="bilinear")
+    assert losses.patches_apart(x.flip(0), x) < 1e-5  # the same pictures in another order
+    for other in (x + 0.3, x.flip(3) * torch.linspace(0, 1, 32), x + 0.3 * draw(12, 3, 32, 32).float()):
+        assert losses.patches_apart(other, x) > 0.03

@@ -143,6 +143,21 @@ def sliced_wasserstein(x: Tensor, target: Tensor, generator: torch.Generator, di
     return ((x @ line).sort(0).values - (target @ line).sort(0).values).abs().mean()
 
 
+def patches_apart(x: Tensor, target: Tensor) -> Tensor:
+    """`sliced_wasserstein` of pictures, summed over sizes: of whole ones at 8 px, and of 16 patches of 5x5 pixels each at a quarter, half
+    and full size (after Karras et al. 2018, 5). x, target: as many pictures each, (N, C, S, S). Always with the same patches and lines.
+    """
+    side, found = x.shape[-1], []
+    for small in (8, side // 4, side // 2, side):
+        points = [F.interpolate(some.float(), size=(small, small), mode="area") for some in (x, target)]
+        if small > 8:
+            places = torch.randint(0, small - 4, (16, 2), generator=torch.Generator().manual_seed(small)).tolist()
+            points = [torch.cat([some[:, :, i : i + 5, j : j + 5] for i, j in places]) for some in points]
+        one, other = (some.flatten(1) for some in points)
+        found.append(sliced_wasserstein(one, other, torch.Generator().manual_seed(0)))
+    return torch.stack(found).sum()
+
+
 def real_gradient(logits: Tensor, real: Tensor) -> Tensor:
     """Mean over the pictures of |grad D(x)|^2, D(x) a picture's mean logit (Mescheder et al. 2018, R1 without its half).
 

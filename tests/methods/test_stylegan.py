@@ -75,7 +75,7 @@ def test_an_untrained_critic_costs_as_much_as_a_coin() -> None:
 
 def test_lazy_phases() -> None:
     """Each regulariser weighs as much as if it were due in every step, in full precision; Adam forgets as over one move a step."""
-    one = model(lazy=16, path_every=4)
+    one = model(lazy=16, path_every=4, lr=2.5e-3, decay=1.0)
     found = {phase.name: (phase.every, phase.gain, phase.precision) for phase in one.phases}
     assert found == {
         "generator": (1, 1.0, "auto"),
@@ -85,7 +85,7 @@ def test_lazy_phases() -> None:
     }
     optimiser = one.groups["critic"].optimiser
     assert optimiser.lr == pytest.approx(2.5e-3 * 16 / 17) and optimiser.betas == pytest.approx((0.0, 0.99 ** (16 / 17)))  # type: ignore[union-attr]
-    without = model(path=0.0)
+    without = model(path=0.0, lr=2.5e-3, decay=1.0)
     assert "path" not in {phase.name for phase in without.phases} and without.groups["generator"].optimiser.lr == 2.5e-3
 
 

@@ -132,6 +132,16 @@ def test_gradient_penalties_have_gradients() -> None:
     assert (slope * line).sum().item() == pytest.approx((ends[0] - ends[1]) / (2 * step), rel=0.01)
 
 
+def test_squares_take_the_place_of_the_critics_first_block() -> None:
+    torch.manual_seed(0)
+    whole, squares, x = Critic(16, 4, 8), Critic(16, 4, 8, squares=True), picture(4, 3, 16, 16)
+    assert len(squares.blocks) == len(whole.blocks) - 1 and squares.dense.weight.shape == whole.dense.weight.shape
+    changed = x.clone()
+    changed[0, 0, 5, 5] += 1.0  # each pixel of a square is seen
+    with torch.no_grad():
+        assert squares(x).shape == (4,) and squares(x)[0] != squares(changed)[0]
+
+
 def test_noise_is_off_at_first() -> None:
     torch.manual_seed(0)
     net = Synthesis(16, 4, 8, 5)

@@ -210,20 +210,23 @@ class Synthesis(nn.Module):
 
 
 class Critic(nn.Module):
-    """D: (N, colours, S, S) -> (N,) logits: residual blocks down to the first map, minibatch deviation, two dense layers (2020, 4.1)."""
+    """D: (N, colours, S, S) -> (N,) logits: residual blocks down to the first map, minibatch deviation, two dense layers (2020, 4.1).
 
-    def __init__(self, size: int, width: int, limit: int, colours: int = 3, group: int = 4):
+    squares: 2x2 pixels are channels first, in place of the blocks at full size, which cost as much as all others.
+    """
+
+    def __init__(self, size: int, width: int, limit: int, colours: int = 3, group: int = 4, squares: bool = False):
         super().__init__()
-        count = halvings(size)
-        wide = channels([size >> (count - i) for i in range(count + 1)], width, limit)[::-1]
-        self.read = Conv(colours, wide[0], 1)
+        count, self.patch = halvings(size), 2 if squares else 1
+        wide = channels([size >> (count - i) for i in range(count + 1)], width, limit)[::-1][int(squares) :]
+        self.read = Conv(colours * self.patch**2, wide[0], 1)
         self.blocks = nn.ModuleList(Shrink(a, b) for a, b in zip(wide, wide[1:]))
         self.group, side = group, size >> count
         self.last = Conv(wide[-1] + 1, wide[-1], 3)
         self.dense, self.out = Linear(wide[-1] * side**2, wide[-1]), Linear(wide[-1], 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.read(x.contiguous(memory_format=torch.channels_last))
+        x = self.read(F.pixel_unshuffle(x, self.patch).contiguous(memory_format=torch.channels_last))
         for block in self.blocks:
             x = block(x)
         x = self.last(torch.cat([x, spread(x, self.group)], 1))
