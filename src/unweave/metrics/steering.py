@@ -7,6 +7,7 @@ samples that neither choice has seen.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -67,10 +68,11 @@ def find(model: Any, kinds: Attributes, w: Tensor, found: Tensor, finder: Judge,
         if raw[i] is None:
             ways.append(None)
             continue
-        apart = [other for j, other in enumerate(raw) if j != i and other is not None]
+        apart, candidates = [other for j, other in enumerate(raw) if j != i and other is not None], [raw[i]]
+        with contextlib.suppress(UserError):  # of two attributes that are one nothing is left
+            candidates.append(model.labelled_direction(w, column > 0.5, apart=apart))
         best, score = None, -1.0
-        for others in (apart, []) if apart else ([],):
-            direction = model.labelled_direction(w, column > 0.5, apart=others)
+        for direction in candidates:
             for layers in ("all", *model.layers):
                 for reach in REACHES:
                     way = Way(direction, w.mean(0), layers, reach)
