@@ -63,7 +63,7 @@ def mix(model: Method, sources: Sequence[str], onto: Sequence[str], layers: str,
     """
     require(model, "mix")
     first, second = (_codes(model, words, truncation) for words in (sources, onto))
-    cells = sampled.mix(model, *(Codes.stack(*some.values()) for some in (first, second)), layers, truncation).cpu()
+    cells = sampled.mix(model, Codes.stack(*first.values()), Codes.stack(*second.values()), layers, truncation).cpu()
     folder(out)
     done = Done()
     for name, row in zip(first, cells, strict=True):

@@ -24,6 +24,7 @@ from unweave.metrics.intervals import Estimate
 from unweave.pictures import Sheet
 
 Edit = Callable[[Tensor, Tensor, str, float], Tensor]  # pictures, their values (N, A), an attribute's name, its new value -> pictures
+Make = Callable[[Tensor, str, float], Tensor]  # numbers of a trial's pictures, an attribute's name, its new value -> pictures
 Judge = Callable[[Tensor], Tensor]
 
 ASKED = (0.0, 0.25, 0.5, 0.75, 1.0)  # of a number: one of these for each picture
@@ -57,13 +58,12 @@ def trial(data: Dataset, attributes: Attributes, count: int = 500, seed: int = 0
     return Trial(rows, data.take("image", rows), values, asked)
 
 
-def edited(edit: Edit, test: Trial, name: str, asked: Tensor) -> Tensor:
+def edited(make: Make, test: Trial, name: str, asked: Tensor) -> Tensor:
     """Every picture with its own asked value (n,), those of one value together. -> (n, C, S, S) on the CPU."""
-    x = to_float(test.pictures)
-    out = torch.empty_like(x)
+    out = torch.empty(test.pictures.shape)
     for value in asked.unique().tolist():
         for rows in (asked == value).nonzero()[:, 0].split(BATCH):
-            out[rows] = edit(x[rows], test.values[rows], name, value).float().cpu()
+            out[rows] = make(rows, name, value).float().cpu()
     return out
 
 
@@ -74,25 +74,50 @@ def measure(
 
     judge: (N, C, S, S) -> (N, W). accuracies: of the judge, for each attribute. truth: `set(rows, name, value)` gives the true pictures.
     """
-    figures: dict[str, Estimate] = {}
-    before = _judged(judge, to_float(test.pictures))
+    x, figures = to_float(test.pictures), {}
+    make: Make = lambda rows, name, value: edit(x[rows], test.values[rows], name, value)  # noqa: E731
     for i, kind in enumerate(attributes):
-        made, name = edited(edit, test, kind.name, test.asked[:, i]), kind.name
-        wanted = test.values.clone()
-        wanted[:, i] = test.asked[:, i]
-        seen, accuracy = _judged(judge, made), None if accuracies is None else accuracies[i]
-        figures[f"{name}_success"] = intervals.mean(agree(attributes, seen, numbers(attributes, wanted))[:, i]).judged(accuracy)
-        if len(attributes) > 1:
-            others = [j for j in range(len(attributes)) if j != i]
-            least = None if accuracies is None else min(accuracies[j] for j in others)
-            figures[f"{name}_others_kept"] = intervals.mean(agree(attributes, seen, before)[:, others].float().mean(1)).judged(least)
+        made = edited(make, test, kind.name, test.asked[:, i])
+        figures |= _judgements(made, test, attributes, i, judge, accuracies)
         if kind.classes <= 2:
-            response = [_judged(judge, edited(edit, test, name, torch.full((len(made),), step))) for step in STEPS]
-            heard = torch.stack(response, 1)[:, :, spans(attributes)[i].start].double().clamp(1e-9, 1 - 1e-9).logit()
-            figures[f"{name}_monotone"] = intervals.mean(rank_correlation(heard) >= MONOTONE).judged(accuracy)
+            figures[f"{kind.name}_monotone"] = _monotone(make, test, attributes, i, judge, accuracies)
         if hasattr(truth, "set") and hasattr(truth, "mask") and kind.classes <= 2:
             figures |= _against_truth(kind, made, test, test.asked[:, i], test.values[:, i], truth)
     return figures
+
+
+def ceiling(test: Trial, attributes: Attributes, judge: Judge, truth: Any) -> dict[str, Estimate]:
+    """The same judgements of the true pictures: what the judge itself leaves to be reached. A true yes or no has no steps between."""
+    make: Make = lambda rows, name, value: to_float(truth.set(test.rows[rows.numpy()], name, value))  # noqa: E731
+    figures: dict[str, Estimate] = {}
+    for i, kind in enumerate(attributes):
+        figures |= _judgements(edited(make, test, kind.name, test.asked[:, i]), test, attributes, i, judge, None)
+        if not kind.classes:
+            figures[f"{kind.name}_monotone"] = _monotone(make, test, attributes, i, judge, None)
+    return figures
+
+
+def _judgements(
+    made: Tensor, test: Trial, attributes: Attributes, i: int, judge: Judge, accuracies: Sequence[float] | None
+) -> dict[str, Estimate]:
+    """Of pictures in which attribute i was changed as asked: is it as asked, and are the others judged as before?"""
+    name, wanted, seen = attributes[i].name, test.values.clone(), _judged(judge, made)
+    wanted[:, i] = test.asked[:, i]
+    accuracy = None if accuracies is None else accuracies[i]
+    figures = {f"{name}_success": intervals.mean(agree(attributes, seen, numbers(attributes, wanted))[:, i]).judged(accuracy)}
+    if len(attributes) > 1:
+        others = [j for j in range(len(attributes)) if j != i]
+        least = None if accuracies is None else min(accuracies[j] for j in others)
+        before = _judged(judge, to_float(test.pictures))
+        figures[f"{name}_others_kept"] = intervals.mean(agree(attributes, seen, before)[:, others].float().mean(1)).judged(least)
+    return figures
+
+
+def _monotone(make: Make, test: Trial, attributes: Attributes, i: int, judge: Judge, accuracies: Sequence[float] | None) -> Estimate:
+    """Share of pictures in which the judge's answer rises with the slider."""
+    response = [_judged(judge, edited(make, test, attributes[i].name, torch.full((len(test.rows),), step))) for step in STEPS]
+    heard = torch.stack(response, 1)[:, :, spans(attributes)[i].start].double().clamp(1e-9, 1 - 1e-9).logit()
+    return intervals.mean(rank_correlation(heard) >= MONOTONE).judged(None if accuracies is None else accuracies[i])
 
 
 def _judged(judge: Judge, pictures: Tensor) -> Tensor:

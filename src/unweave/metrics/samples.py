@@ -151,7 +151,8 @@ def _likeness(model: Any, test: Any, look: Extractor, count: int, found: Found) 
 
     band, blurred = noise_band(known, seen, n), images.distance(look(images.blurred(held, SIGMA)), seen)
     own = images.distance(made, seen)
-    share = Estimate(*(None if x is None else x / max(blurred.value, 1e-12) for x in (own.value, own.low, own.high)), own.n)  # type: ignore[arg-type]
+    whole = max(blurred.value, 1e-12)
+    share = Estimate(own.value / whole, None if own.low is None else own.low / whole, None if own.high is None else own.high / whole, own.n)
     found.figures |= {name: own, f"{name}_of_blurred": share, **_like(seen, made)}
     found.figures["novelty"] = novelty(made, seen, known)
     found.rows = {"real": {name: band, **_like(seen, known)}, "blurred": {name: blurred, **_like(seen, look(images.blurred(held, SIGMA)))}}
@@ -191,9 +192,9 @@ def _paths(model: Any, look: Extractor, count: int, found: Found) -> None:
     def picture(style: Tensor) -> Tensor:
         return model.decode(noise | Codes(style=style)).image
 
-    w = (torch.cat([model.map(part) for part in z.split(CHUNK)]) for z in (first, second))
+    w, v = (torch.cat([model.map(part) for part in z.split(CHUNK)]) for z in (first, second))
     found.figures["path_length_z"] = spaces.path_length(lambda z: picture(model.map(z)), first, second, spaces.slerp, look.local)
-    found.figures["path_length_w"] = spaces.path_length(picture, *w, spaces.lerp, look.local)
+    found.figures["path_length_w"] = spaces.path_length(picture, w, v, spaces.lerp, look.local)
 
 
 def _kinds(test: Any) -> Attributes:

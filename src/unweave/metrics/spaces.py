@@ -29,11 +29,11 @@ Between = Callable[[Tensor, Tensor, Tensor], Tensor]  # points (n, ...), (n, ...
 def slerp(first: Tensor, second: Tensor, where: Tensor) -> Tensor:
     """On the great circle from one point to another, (n, D) each; lengths go along on a straight line. For normal numbers such as z."""
     t = where[:, None]
-    lengths = [x.norm(dim=1, keepdim=True) for x in (first, second)]
+    lengths = torch.lerp(first.norm(dim=1, keepdim=True), second.norm(dim=1, keepdim=True), t)
     a, b = F.normalize(first, dim=1), F.normalize(second, dim=1)
     angle = (a * b).sum(1, keepdim=True).clamp(-1, 1).acos()
     sine = angle.sin().clamp_min(1e-7)
-    return (((1 - t) * angle).sin() * a + (t * angle).sin() * b) / sine * torch.lerp(*lengths, t)
+    return (((1 - t) * angle).sin() * a + (t * angle).sin() * b) / sine * lengths
 
 
 def lerp(first: Tensor, second: Tensor, where: Tensor) -> Tensor:

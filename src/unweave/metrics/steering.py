@@ -65,10 +65,11 @@ def find(model: Any, kinds: Attributes, w: Tensor, found: Tensor, finder: Judge,
     before = _read(model, codes, style, finder)
     ways: list[Way | None] = []
     for i, column in enumerate(found.T):
-        if raw[i] is None:
+        own = raw[i]
+        if own is None:
             ways.append(None)
             continue
-        apart, candidates = [other for j, other in enumerate(raw) if j != i and other is not None], [raw[i]]
+        apart, candidates = [other for j, other in enumerate(raw) if j != i and other is not None], [own]
         with contextlib.suppress(UserError):  # of two attributes that are one nothing is left
             candidates.append(model.labelled_direction(w, column > 0.5, apart=apart))
         best, score = None, -1.0
