@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -40,7 +40,10 @@ class BatchNorm(nn.BatchNorm2d):
         return torch.cat([super(BatchNorm, self).forward(part) for part in x.chunk(PARTS.get())])
 
 
-def together(network: Callable[..., Any], *batches: tuple[Tensor, ...]) -> tuple[Any, ...]:
+Made = TypeVar("Made")  # what a network returns
+
+
+def together(network: Callable[..., Made], *batches: tuple[Tensor, ...]) -> tuple[Made, ...]:
     """What a network makes of several batches, in one pass: the same as one by one, in this order, the statistics of `BatchNorm` too.
 
     network: takes one or more tensors (N, ...), returns one or a tuple. batches: the arguments for each, all of one size N. -> what it
@@ -48,12 +51,11 @@ def together(network: Callable[..., Any], *batches: tuple[Tensor, ...]) -> tuple
     """
     token = PARTS.set(len(batches))
     try:
-        out = network(*(torch.cat(column) for column in zip(*batches, strict=True)))
+        out: Any = network(*(torch.cat(column) for column in zip(*batches, strict=True)))
     finally:
         PARTS.reset(token)
-    if isinstance(out, Tensor):
-        return out.chunk(len(batches))
-    return tuple(zip(*(part.chunk(len(batches)) for part in out), strict=True))
+    apart: Any = out.chunk(len(batches)) if isinstance(out, Tensor) else zip(*(part.chunk(len(batches)) for part in out), strict=True)
+    return tuple(apart)
 
 
 def activation(kind: Literal["leaky", "relu"] = "leaky") -> nn.Module:
