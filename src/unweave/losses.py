@@ -144,18 +144,22 @@ def sliced_wasserstein(x: Tensor, target: Tensor, generator: torch.Generator, di
 
 
 def patches_apart(x: Tensor, target: Tensor) -> Tensor:
-    """`sliced_wasserstein` of pictures, summed over sizes: of whole ones at 8 px, and of 16 patches of 5x5 pixels each at a quarter, half
-    and full size (after Karras et al. 2018, 5). x, target: as many pictures each, (N, C, S, S). Always with the same patches and lines.
+    """`sliced_wasserstein` of pictures, mean over sizes: of whole ones at 8 px, and, at a quarter, half and full size, of 16 patches of 5x5
+    pixels each of what the next smaller size lacks, in standard deviations of the target's (Karras et al. 2018, 5).
+
+    x, target: as many pictures each, (N, C, S, S), S a multiple of 8. Always with the same patches and lines.
     """
     side, found = x.shape[-1], []
-    for small in (8, side // 4, side // 2, side):
-        points = [F.interpolate(some.float(), size=(small, small), mode="area") for some in (x, target)]
-        if small > 8:
-            places = torch.randint(0, small - 4, (16, 2), generator=torch.Generator().manual_seed(small)).tolist()
+    for size in (8, side // 4, side // 2, side):
+        points = [F.interpolate(some.float(), size=(size, size), mode="area") for some in (x, target)]
+        if size > 8:
+            points = [some - F.interpolate(F.avg_pool2d(some, 2), size=(size, size), mode="bilinear") for some in points]
+            places = torch.randint(0, size - 4, (16, 2), generator=torch.Generator().manual_seed(size)).tolist()
             points = [torch.cat([some[:, :, i : i + 5, j : j + 5] for i, j in places]) for some in points]
-        one, other = (some.flatten(1) for some in points)
+        deviation = points[1].std().clamp_min(1e-6)
+        one, other = (some.flatten(1) / deviation for some in points)
         found.append(sliced_wasserstein(one, other, torch.Generator().manual_seed(0)))
-    return torch.stack(found).sum()
+    return torch.stack(found).mean()
 
 
 def real_gradient(logits: Tensor, real: Tensor) -> Tensor:

@@ -224,8 +224,8 @@ class Stylegan(Method):
             self.strength.add_(up * self._per_step / self.config.pace).clamp_(0.0, 0.8)
 
     def validate(self, batch: Batch, judge: Callable[[Tensor], Tensor] | None = None) -> dict[str, float]:
-        """distance: sliced Wasserstein distance of as many samples to the held-out pictures, of whole pictures at 8 px and of patches of
-        5 pixels at full, half and quarter size. No network judges: it chooses a snapshot, it is no figure to publish."""
+        """distance: of as many samples to the held-out pictures, by `losses.patches_apart`. No network judges, and no label: it chooses a
+        snapshot, it is no figure to publish."""
         real = batch["image"]
         codes = self.sample(len(real), torch.Generator().manual_seed(0))
         made = torch.cat([_picture(self.decode(codes.take(slice(i, i + 64)))) for i in range(0, len(real), 64)])
