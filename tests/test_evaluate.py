@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from contract import tiny
 from unweave import evaluate as module
 from unweave.codes import Code, Codes, Output
 from unweave.data.faces import Faces
@@ -18,8 +19,9 @@ from unweave.data.rectangles import Rectangles
 from unweave.errors import UserError
 from unweave.evaluate import edit_measures, editor, evaluate
 from unweave.method import images
-from unweave.metrics import judges
+from unweave.metrics import intervals, judges, samples
 from unweave.metrics.table import MEASURES
+from unweave.pictures import Sheet
 from unweave.report import Report
 
 SIZE, N = 32, 24
@@ -210,3 +212,21 @@ def test_data_that_does_not_fit_is_refused(faces):
         evaluate(Grey(), faces)
     with pytest.raises(UserError, match="no model"):
         evaluate("mask-glases", "faces:glasses")
+
+
+def test_a_model_that_samples_is_measured_by_its_samples(monkeypatch):
+    """Everything that the protocol finds is in the report; the protocol itself is tested beside the measures."""
+    model = tiny.build("stylegan").eval()
+    data = Faces((), size=32, split="test", n=4)
+    asked = []
+
+    def measured(*words):
+        asked.append(words)
+        sheet = Sheet([[torch.zeros(3, 32, 32)]])
+        return samples.Found({"recall_knn3": intervals.mean([1, 0])}, {"real": {}}, ["a note"], {"Samples: one": sheet}, {"speed": 1.0})
+
+    monkeypatch.setattr(module.samples, "measure", measured)
+    found = evaluate(model, data, pairs=7, features="random")
+    assert asked[0][0] is model and asked[0][1] is data and asked[0][2].name == "random" and asked[0][3] == 7
+    assert set(found.measures) == {"recall_knn3"} and found.baselines == {"real": {}} and found.notes == ["a note"]
+    assert list(found.sheets) == ["Samples: one"] and found.cost["speed"] == 1.0
