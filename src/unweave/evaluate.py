@@ -253,6 +253,8 @@ def _add_attributes(work: _Work, report: Report) -> None:
     edit = _edit(work, train)
     accuracies = judges.attribute_accuracy(judge, test, kinds)
     report.measures |= attributes.measure(edit, trial, kinds, judge, accuracies, test.truth)
+    if hasattr(test.truth, "set"):  # what the judge says of the true pictures
+        report.baselines["truth"] = attributes.ceiling(trial, kinds, judge, test.truth)
     report.sheets |= {caption: draw(sheet) for caption, sheet in attributes.sliders(edit, trial, kinds).items()}
     if "common" in work.codes:
         known, asked = (data.take("attributes", range(data.lengths["image"])) for data in (train, test))

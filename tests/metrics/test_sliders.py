@@ -120,6 +120,17 @@ def test_changing_both_is_seen(trial):
     assert found["smile_others_kept"].value < 0.7 and "hat_error_ratio" not in found
 
 
+def test_the_true_pictures_show_what_the_judge_leaves_to_be_reached(trial):
+    """A judge that hears half of the smile: even the truth succeeds only where little was asked; a yes or no has no steps between."""
+    sharp = attributes.ceiling(trial, KINDS, judge, Channels().truth)
+    assert set(sharp) == {"hat_success", "hat_others_kept", "smile_success", "smile_others_kept", "smile_monotone"}
+    assert all(figure.value == 1 for figure in sharp.values())
+    dull = attributes.ceiling(trial, KINDS, lambda x: judge(x) * torch.tensor([1.0, 0.5]), Channels().truth)
+    small = (trial.asked[:, 1] / 2 <= 0.15 + 1e-6).float().mean().item()
+    assert dull["smile_success"].value == pytest.approx(small) and 0 < small < 1
+    assert dull["hat_success"].value == dull["smile_monotone"].value == 1
+
+
 def test_rank_correlation_against_scipy():
     rows = np.random.default_rng(0).integers(0, 4, (20, 7)).astype(float)
     wanted = [spearmanr(row, np.arange(7)).statistic for row in rows]
