@@ -44,7 +44,7 @@ from unweave.nn.critics import PatchCritic, VectorCritic
 from unweave.nn.decoders import ContextPainter, Decoder, SquaresDecoder
 from unweave.nn.disturb import stickers
 from unweave.nn.encoders import ContextEncoder, Encoder, VectorEncoder
-from unweave.nn.windows import around, window
+from unweave.nn.windows import marked
 from unweave.pictures import Sheet
 from unweave.schedules import WarmDecay
 
@@ -135,7 +135,7 @@ class Mask(Method):
 
     def part(self, x: Tensor, dropped: Tensor, unsteady: Tensor | float = 1.0) -> Tensor:
         """The default's E_s reads a window around what E_c drops, (N, 1, S, S) in [0, 1]; `unsteady` moves and scales it a little."""
-        return self.separate(window(torch.cat([x, dropped], dim=1), around(dropped) * unsteady, self.config.size))
+        return self.separate(marked(x, dropped, unsteady))
 
     def decode(self, codes: Codes, onto: Tensor | None = None) -> Output:
         """-> image in [-1, 1]: the part painted on `onto` (without it, on D1's picture); mask in [0, 1]; D1's picture as background."""
