@@ -102,7 +102,7 @@ def test_what_is_shared_is_a_picture_as_each_set_would_show_it() -> None:
     class Painter(nn.Module):
         """Told b, it makes the first channel 1; told a, the second one."""
 
-        def look(self, x: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
+        def look(self, x: Tensor, told: Tensor, steady: bool) -> tuple[Tensor, Tensor]:
             x = x.clone()
             for i, side in enumerate(told.flatten().tolist()):
                 x[i, 0 if side > 0 else 1] = 1
@@ -118,7 +118,7 @@ def test_what_is_shared_is_a_picture_as_each_set_would_show_it() -> None:
 
 
 def test_what_moves_what() -> None:
-    """The errors of both sets move the parts' encoders and the decoder; E_c learns from the critic, `idle` and what is stuck on pictures."""
+    """The errors of both sets move the parts' encoders and the decoder; E_c from the critic, `idle` and what is stuck on pictures."""
     model = tiny.build("difference")
     nn.init.normal_(model.decoder.last[0].weight)  # a new decoder's last layer is zero, and lets nothing through
     terms = model.difference_loss(tiny.batch(model), progress())

@@ -45,3 +45,16 @@ def test_shifted_moves_each_picture_as_a_whole() -> None:
     inner = slice(12, 52)
     assert torch.equal(moved[:, :, inner, inner] - by[:, :, None, None], x[:, :, inner, inner])
     assert torch.equal(moved, shifted(x, torch.Generator().manual_seed(0)))
+
+
+def test_patches_are_pieces_of_the_other_pictures() -> None:
+    """Pictures of one colour each: what is stuck on is in the colour of another one, and without patches in colours of its own."""
+    colours = torch.linspace(-1, 1, 16)
+    x = colours[:, None, None, None].expand(16, 3, 64, 64)
+    stuck, covered = stickers(x, torch.Generator().manual_seed(0), shapes=1, patches=1.0)
+    deep = (covered > 0.999).expand_as(x)
+    distance = (stuck[..., None] - colours).abs().amin(-1)
+    assert deep.any() and distance[deep].max() < 0.01 and (stuck - x).abs()[deep].min() > 0.1
+    plain, covered = stickers(x, torch.Generator().manual_seed(0), shapes=1)
+    deep = (covered > 0.999).expand_as(x)
+    assert ((plain[..., None] - colours).abs().amin(-1)[deep] > 0.01).any()

@@ -181,3 +181,16 @@ def test_together_is_one_by_one() -> None:
 def test_together_with_several_tensors() -> None:
     first, second = together(lambda x, y: (x + y, x * y), (torch.ones(2), torch.ones(2)), (torch.ones(2), torch.full((2,), 3.0)))
     assert [part.tolist() for part in (*first, *second)] == [[2.0, 2.0], [1.0, 1.0], [4.0, 4.0], [3.0, 3.0]]
+
+
+def test_a_steady_look_teaches_only_what_to_drop() -> None:
+    torch.manual_seed(0)
+    encoder, x = ContextEncoder(8, told=1), torch.rand(2, 3, 32, 32) * 2 - 1
+    head = encoder.last[-1]
+    for steady in (False, True):
+        encoder.zero_grad()
+        encoder.look(x, torch.ones(2, 1), steady)[0].square().sum().backward()
+        drop, instead = head.weight.grad.split((4, 12))
+        assert drop.abs().sum() > 0 and (instead.abs().sum() == 0) == steady
+    told = [encoder.look(x, torch.full((2, 1), side))[1] for side in (-1.0, 1.0)]
+    assert not torch.allclose(*told)  # what is told matters

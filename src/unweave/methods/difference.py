@@ -16,15 +16,16 @@ The preset `paper` is that, with as many layers as leave 2x2 cells: at 128 px th
 which would keep their codes from being zero; the release's spectral norms are left out. In runs of minutes the critic alone takes nothing
 out of the common code. Departures of the default:
 1. `see_through`: E_c is told a set and returns a picture as that set would show it. It learns this from pictures of the set with things
-   stuck on them, random shapes or the other set's part; for a first share `alone` of the run nothing else. Where it is told that nobody
-   wears glasses, they look to it like such a thing. E_c(x) is x as b would show it, and that as a would: what both sets share.
+   stuck on them, shapes, pieces of other pictures or the other set's part; for a first share `alone` of the run nothing else. Told that
+   nobody wears glasses, it takes them for such a thing. E_c(x) is x as b would show it, and that as a would: what both sets share.
 2. E_c's code is a map at a quarter of the side, what is left of the picture; E_c also says what it dropped (`find`), and shall drop
    nothing that changes nothing (`idle`).
 3. E_a and E_b give vectors, read from windows around what E_c dropped: they say what, the map says where. They steer G's norms.
 4. L_R teaches E_a, E_b and G alone: E_c would learn from it to keep the parts. Absolute and squared errors (`whole`), and G(E_c, 0, 0) is
    what E_c leaves (`neither`).
 5. The zero losses are relative to the size of what each encoder says of its own set: to say all softly would be no way out.
-6. A critic of patches; Muon, a step size that decays, and for edits an average of the weights.
+6. L_DC teaches E_c only what to drop, and pushes the code of each set towards the label of the other: pushed towards b alone, with free
+   hand, it painted beards. A critic of patches; Muon, a step size that decays, and for edits an average of the weights.
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ from unweave.nn.windows import marked
 from unweave.pictures import Sheet
 from unweave.schedules import Ramp, WarmDecay
 
+PATCHES = 0.4  # share of the things stuck on that are pieces of other pictures: hair where none grows, as a beard is
+
 
 @dataclass(frozen=True)
 class DifferenceConfig:
@@ -59,7 +62,7 @@ class DifferenceConfig:
     width: int = 32  # channels of the widest layers (default networks)
     reconstruct: float = 5.0  # weight of L_R, both sets
     zero: float = 0.02  # weight of L_Z, both sets (paper: 1)
-    confusion: float = 0.01  # weight of L_DC: more paints marks into the map that only a critic sees
+    confusion: float = 0.05  # weight of L_DC
     see_through: float = 1.7  # weight of the picture behind what does not belong (default networks)
     find: float = 1.3  # weight of where that is
     idle: float = 0.3  # weight of dropping what is put back as it was
@@ -136,8 +139,8 @@ class Difference(Method):
 
     def strip(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The default's E_c: x as b would show it, and that as a would; the map, and logits of what was dropped as a's part and as b's."""
-        as_b, drop_a = self.common.look(x, told(x, "b"))
-        as_both, drop_b = self.common.look(F.pixel_shuffle(as_b, 4), told(x, "a"))
+        as_b, drop_a = self.common.look(x, told(x, "b"), steady=True)
+        as_both, drop_b = self.common.look(F.pixel_shuffle(as_b, 4), told(x, "a"), steady=True)
         return as_both, drop_a, drop_b
 
     def decode(self, codes: Codes, onto: Tensor | None = None) -> Output:
@@ -157,7 +160,7 @@ class Difference(Method):
     def see_loss(self, batch: Batch, progress: Progress) -> Terms:
         """E_c alone."""
         both = torch.cat([batch["a"], batch["b"]])
-        return self.seen(*stickers(both, progress.generator), both)
+        return self.seen(*stickers(both, progress.generator, patches=PATCHES), both)
 
     def seen(self, disturbed: Tensor, covered: Tensor, both: Tensor) -> Terms:
         """What E_c makes of pictures of a, then of b, with something on them: the picture behind it, and where it is."""
@@ -182,7 +185,7 @@ class Difference(Method):
         nothing = torch.zeros_like(a_of_a)
         where = torch.cat([batch["common"], batch["common"][some]])  # each with its own part, some with neither
         drawn = self.draw(where, torch.cat([a_of_a, nothing, nothing]), torch.cat([nothing, b_of_b, nothing]))
-        stuck, covered = stickers(both, progress.generator)
+        stuck, covered = stickers(both, progress.generator, patches=PATCHES)
         with torch.no_grad():  # and half of them wear both parts
             u = self.draw(batch["common"][some], a_of_a[n // 2 :].repeat(2, 1), b_of_b[n // 2 :].repeat(2, 1))
         stuck[some], covered[some] = u, ((u - both[some]).abs().amax(1, keepdim=True) * 2).clamp(0, 1)
@@ -194,7 +197,8 @@ class Difference(Method):
         for name, foreign, own in (("zero_a", a_of_b, a_of_a), ("zero_b", b_of_a, b_of_b)):
             size = losses.zero(own).detach().clamp(min=0.1)
             terms.add(name, losses.zero(foreign) / size, progress.at(Ramp(0.0, w.zero, w.alone, w.alone + w.ramp)))
-        terms.add("confusion", confused(self.critic, common), w.confusion)
+        of_a, of_b = self.critic(common).chunk(2)
+        terms.add("confusion", losses.tell_apart(of_b, of_a), w.confusion)
         terms.add("idle", idle, w.idle)
         return terms | self.seen(stuck, covered, both)
 
@@ -210,7 +214,9 @@ class Difference(Method):
         terms.add("reconstruct_b", losses.absolute(drawn_b, b), w.reconstruct)
         terms.add("zero_a", losses.zero(a_of_b), w.zero)
         terms.add("zero_b", losses.zero(b_of_a), w.zero)
-        terms.add("confusion", confused(self.critic, common), w.confusion)
+        # Neither set lacks a part, so which of them E_c is to look like does not matter: b, as in the release.
+        confusion = losses.domain_confusion(lambda code: -self.critic(code), *reversed(common.chunk(2)))
+        terms.add("confusion", confusion, w.confusion)
         return terms
 
     def critic_loss(self, batch: Batch, progress: Progress) -> Terms:
@@ -241,9 +247,3 @@ class Difference(Method):
 def told(pictures: Tensor, name: str) -> Tensor:
     """Which set E_c shall make pictures look like, (N, 1)."""
     return pictures.new_full((len(pictures), 1), 1.0 if name == "b" else -1.0)
-
-
-def confused(critic: Callable[[Tensor], Tensor], common: Tensor) -> Tensor:
-    """L_DC. Neither set lacks a part, so which of them E_c is to look like does not matter: b, as in the release."""
-    of_a, of_b = common.chunk(2)
-    return losses.domain_confusion(lambda code: -critic(code), of_b, of_a)

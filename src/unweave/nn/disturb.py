@@ -18,8 +18,12 @@ def shifted(pictures: Tensor, generator: torch.Generator, reach: float = 1 / 6) 
     return padded[each[:, None, None, None], channel[:, None, None], rows[:, None, :, None], columns[:, None, None, :]]
 
 
-def stickers(pictures: Tensor, generator: torch.Generator, shapes: int = 3, bare: float = 0.0) -> tuple[Tensor, Tensor]:
+def stickers(
+    pictures: Tensor, generator: torch.Generator, shapes: int = 3, bare: float = 0.0, patches: float = 0.0
+) -> tuple[Tensor, Tensor]:
     """Each picture under one to `shapes` random superellipses, outlined or filled; the first share `bare` of them has none.
+
+    patches: share of the shapes that are filled with a piece of another of the pictures, from another place.
 
     A denoising autoencoder's corruption (Vincent et al. 2008) with the structure of things that people wear: rings, bars and patches
     in one colour, opaque or see-through, alone or as a mirrored pair.
@@ -54,6 +58,10 @@ def stickers(pictures: Tensor, generator: torch.Generator, shapes: int = 3, bare
         outline = ((width / 2 - distance.abs()) / soft + 0.5).clamp(0, 1)
         glass = inside * torch.where(draw() < 0.5, draw(low=0.3, high=0.9), torch.zeros_like(a))
         solid = torch.where(draw() < 0.2, inside, outline)
+        patch = torch.zeros_like(a)
+        if patches:
+            patch = (draw() < patches).to(a)
+            glass, solid = glass * (1 - patch), solid * (1 - patch) + inside * patch
         solid, glass = solid.unsqueeze(1), glass.unsqueeze(1)
         if k:  # the first is always there
             there = (draw() < 0.5).to(pictures).unsqueeze(1)
@@ -61,7 +69,10 @@ def stickers(pictures: Tensor, generator: torch.Generator, shapes: int = 3, bare
         tint = draw(3, low=-1, high=1)
         shade = (draw(low=-0.4, high=0.4) * dx + draw(low=-0.4, high=0.4) * dy).unsqueeze(1)  # lighter to one side, as in a photograph
         out = out * (1 - glass) + (tint + shade).clamp(-1, 1) * glass
-        out = out * (1 - solid) + (colour + shade).clamp(-1, 1) * solid
+        paint = (colour + shade).clamp(-1, 1)
+        if patches:
+            paint = torch.lerp(paint, shifted(pictures.roll(k + 1, 0), generator, reach=1 / 4), patch.unsqueeze(1))
+        out = out * (1 - solid) + paint * solid
         covered = torch.maximum(covered, torch.maximum(solid, (glass > 0).to(glass)))
     none = int(bare * n)
     return torch.cat([pictures[:none], out[none:]]), torch.cat([0 * covered[:none], covered[none:]])

@@ -55,8 +55,11 @@ class ContextEncoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.look(x)[0]
 
-    def look(self, x: Tensor, told: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """-> the map, and logits of what was dropped, (N, 1, S, S)."""
+    def look(self, x: Tensor, told: Tensor | None = None, steady: bool = False) -> tuple[Tensor, Tensor]:
+        """-> the map, and logits of what was dropped, (N, 1, S, S).
+
+        steady: the map teaches what to drop, not what to put in its place.
+        """
         squares = F.pixel_unshuffle(x, 2)
         if told is not None:
             squares = torch.cat([squares, told.to(squares)[:, :, None, None].expand(-1, -1, *squares.shape[2:])], dim=1)
@@ -68,7 +71,7 @@ class ContextEncoder(nn.Module):
         x4 = self.out4(x4 + self.up4(x8))
         x2 = self.out2(x2 + self.up2(x4))
         drop, instead = (F.pixel_shuffle(part, 2) for part in self.last(x2).float().split((4, 12), dim=1))
-        kept = x + drop.sigmoid() * (instead - x)
+        kept = x + drop.sigmoid() * ((instead.detach() if steady else instead) - x)
         return F.pixel_unshuffle(kept, 4), drop
 
 
