@@ -120,9 +120,8 @@ class Fader(Method):
             "attributes": Need("attributes", (len(self.attributes),), tuple(a.name for a in self.attributes)),
         }
         self.codes = (Code("common", "spatial", (code, cells, cells)), Code("attributes", "label", (told,), source="given"))
-        moves, critics = Muon(WarmDecay(c.lr)), Muon(c.lr_critic)
-        if c.published:
-            moves, critics = Adam(c.lr, (0.5, 0.999)), Adam(c.lr_critic, (0.5, 0.999))
+        moves = Adam(c.lr, (0.5, 0.999)) if c.published else Muon(WarmDecay(c.lr))
+        critics = Adam(c.lr_critic, (0.5, 0.999)) if c.published else Muon(c.lr_critic)
         self.groups = {
             "autoencoder": Group(("encoder", "decoder"), moves, clip=5.0, ema=None if c.published else 5000),
             "critic": Group(("critic",) if c.published else ("critic", "viewer"), critics, clip=5.0, keep=False),

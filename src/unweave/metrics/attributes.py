@@ -74,7 +74,8 @@ def measure(
 
     judge: (N, C, S, S) -> (N, W). accuracies: of the judge, for each attribute. truth: `set(rows, name, value)` gives the true pictures.
     """
-    x, figures = to_float(test.pictures), {}
+    x = to_float(test.pictures)
+    figures: dict[str, Estimate] = {}
     make: Make = lambda rows, name, value: edit(x[rows], test.values[rows], name, value)  # noqa: E731
     for i, kind in enumerate(attributes):
         made = edited(make, test, kind.name, test.asked[:, i])
