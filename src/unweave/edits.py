@@ -295,7 +295,7 @@ def slide(model: Method, pictures: Sequence[Path], attribute: str, values: Seque
     """
     done = Done()
     rows: list[list[Tensor]] = []
-    labels = [f"{attribute} {value:g}" for value in values]
+    labels = [f"{attribute} {value:.3g}" for value in values]
     with _Writer(pictures, out, done) as writer:
         for path, square in _squares(pictures, model.size, fit, done):
             frames = verbs.slide(model, square.to(_device(model)), attribute, values).cpu()
