@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from contract import tiny
@@ -37,6 +38,10 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _weights(folder: Path, method: str) -> Path:
     model = tiny.build(method)
+    with torch.no_grad():  # decoders start with a last layer of zeros, which would draw the same whatever the codes
+        for weights in model.parameters():
+            if weights.dim() > 1 and not weights.any():
+                weights.normal_(std=0.1)
     run = Run.create(folder / "run", {"method": method, "config": model.settings(), "settings": {}})
     run.write_weights("weights", model)
     return run.path / "weights.safetensors"
@@ -44,7 +49,7 @@ def _weights(folder: Path, method: str) -> Path:
 
 @pytest.fixture(scope="session")
 def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The weights file of a tiny `mask` model as it is before training."""
+    """The weights file of a tiny `mask` model, untrained."""
     return _weights(tmp_path_factory.mktemp("model"), "mask")
 
 
