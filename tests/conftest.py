@@ -1,6 +1,6 @@
 """What many tests share: a cache of their own, two small folders of pictures, and a tiny model in a file."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from contract import tiny
+from unweave.cli import run
 from unweave.runs import Run
 
 
@@ -36,15 +37,30 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture
+def say(capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Types a command; -> its exit status, standard output and standard error."""
+
+    def typed(*words: object) -> tuple[int, str, str]:
+        capfd.readouterr()
+        try:
+            status = run([str(word) for word in words])
+        except SystemExit as end:  # after --help
+            status = int(end.code or 0)
+        return status, *capfd.readouterr()
+
+    return typed
+
+
 def _weights(folder: Path, method: str) -> Path:
     model = tiny.build(method)
     with torch.no_grad():  # decoders start with a last layer of zeros, which would draw the same whatever the codes
         for weights in model.parameters():
             if weights.dim() > 1 and not weights.any():
                 weights.normal_(std=0.1)
-    run = Run.create(folder / "run", {"method": method, "config": model.settings(), "settings": {}})
-    run.write_weights("weights", model)
-    return run.path / "weights.safetensors"
+    made = Run.create(folder / "run", {"method": method, "config": model.settings(), "settings": {}})
+    made.write_weights("weights", model)
+    return made.path / "weights.safetensors"
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 import unweave as uw
-from unweave.cli import COMMANDS, run
+from unweave.cli import COMMANDS
 from unweave.cli.training import _wish
 from unweave.demo import sheet
 from unweave.methods import get
@@ -24,21 +24,6 @@ from unweave.models import load, shipped
 from unweave.runs import Run
 
 Say = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def say(capfd: pytest.CaptureFixture[str]) -> Say:
-    """Types a command; -> its exit status, standard output and standard error."""
-
-    def typed(*words: object) -> tuple[int, str, str]:
-        capfd.readouterr()
-        try:
-            status = run([str(word) for word in words])
-        except SystemExit as end:  # after --help
-            status = int(end.code or 0)
-        return status, *capfd.readouterr()
-
-    return typed
 
 
 def last(text: str) -> Path:

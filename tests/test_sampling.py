@@ -13,22 +13,12 @@ from PIL import Image
 import unweave as uw
 from contract import tiny
 from unweave import sampled, sampling
-from unweave.cli import run
 from unweave.errors import UserError
 from unweave.methods.stylegan import Stylegan, StyleganConfig
 from unweave.models import load
 from unweave.runs import Run
 
 Say = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def say(capfd: pytest.CaptureFixture[str]) -> Say:
-    def typed(*words: object) -> tuple[int, str, str]:
-        capfd.readouterr()
-        return run([str(word) for word in words]), *capfd.readouterr()
-
-    return typed
 
 
 def written(folder: Path, model: torch.nn.Module) -> Path:

@@ -12,22 +12,13 @@ from PIL import Image
 
 import unweave as uw
 from contract import tiny
-from unweave.cli import UsageError, run
+from unweave.cli import UsageError
 from unweave.cli.sliding import numbers
 from unweave.models import load
 from unweave.runs import Run
 
 Say = Callable[..., tuple[int, str, str]]
 SMALL = ("--size", 32, "--width", 8, "--code", 4, "--batch", 4, "--images", 16)
-
-
-@pytest.fixture
-def say(capfd: pytest.CaptureFixture[str]) -> Say:
-    def typed(*words: object) -> tuple[int, str, str]:
-        capfd.readouterr()
-        return run([str(word) for word in words]), *capfd.readouterr()
-
-    return typed
 
 
 @pytest.fixture(scope="module")

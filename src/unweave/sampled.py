@@ -135,11 +135,18 @@ def loop(model: Method, seeds: Sequence[int], steps: int = 24, space: Literal["w
         style = b + t / 2 * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a)))
         style = style.flatten(0, 1)
     else:
-        a, b = (F.normalize(z, dim=1)[:, None] for z in (codes["z"], codes["z"].roll(-1, 0)))
-        angle, t = (a * b).sum(2, keepdim=True).clamp(-1, 1).acos(), share[None, :, None]
-        z = (((1 - t) * angle).sin() * a + (t * angle).sin() * b) / angle.sin().clamp_min(1e-6)
-        style = model.map(z.flatten(0, 1) * math.sqrt(z.shape[2]), truncation)
+        first, second = (z.repeat_interleave(steps, 0) for z in (codes["z"], codes["z"].roll(-1, 0)))
+        style = model.map(slerp(first, second, share.repeat(len(seeds))), truncation)
     return drawn(model, Codes(style=style, noise=codes["noise"][:1].expand(len(style), -1)))
+
+
+def slerp(first: Tensor, second: Tensor, where: Tensor) -> Tensor:
+    """On the great circle from points (n, D) to others, `where` (n,) of the way; lengths go along on a straight line. For z."""
+    t = where[:, None]
+    lengths = torch.lerp(first.norm(dim=1, keepdim=True), second.norm(dim=1, keepdim=True), t)
+    a, b = F.normalize(first, dim=1), F.normalize(second, dim=1)
+    angle = (a * b).sum(1, keepdim=True).clamp(-1, 1).acos()
+    return (((1 - t) * angle).sin() * a + (t * angle).sin() * b) / angle.sin().clamp_min(1e-7) * lengths
 
 
 # -- a picture of one's own ----------------------------------------------------------------------------------------------------
@@ -223,14 +230,14 @@ def project(
             code.grad = gradient
         optimiser.step()
         if progress:
-            progress(step + 1, steps, _psnr(error).mean().item())
+            progress(step + 1, steps, psnr(error).mean().item())
     with torch.no_grad():
         codes = spelled({name: code.detach() for name, code in found.items()})
         drawing = drawn(model, codes)
-        return Projection(codes, drawing, _psnr((drawing - images).square().flatten(1).mean(1)), distance(drawing))
+        return Projection(codes, drawing, psnr((drawing - images).square().flatten(1).mean(1)), distance(drawing))
 
 
-def _psnr(error: Tensor) -> Tensor:
+def psnr(error: Tensor) -> Tensor:
     """Mean squared errors of pictures in [-1, 1], in decibels."""
     return 10 * (4 / error.detach().clamp_min(1e-12)).log10()
 

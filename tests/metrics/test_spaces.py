@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from unweave import sampled
 from unweave.attributes import Attribute
 from unweave.metrics import spaces
 
@@ -24,14 +25,14 @@ def flat(x: Tensor) -> Tensor:
 def test_slerp_keeps_to_the_sphere_and_ends_where_it_should() -> None:
     a, b = (torch.nn.functional.normalize(normal(50, 8, seed=s), dim=1) for s in (0, 1))
     t = torch.rand(50, generator=torch.Generator().manual_seed(2))
-    assert torch.allclose(spaces.slerp(a, b, torch.zeros(50)), a, atol=1e-5) and torch.allclose(
-        spaces.slerp(a, b, torch.ones(50)), b, atol=1e-5
+    assert torch.allclose(sampled.slerp(a, b, torch.zeros(50)), a, atol=1e-5) and torch.allclose(
+        sampled.slerp(a, b, torch.ones(50)), b, atol=1e-5
     )
-    on = spaces.slerp(a, b, t)
+    on = sampled.slerp(a, b, t)
     assert torch.allclose(on.norm(dim=1), torch.ones(50), atol=1e-5)
     angle, whole = ((x * y).sum(1).clamp(-1, 1).acos() for x, y in ((a, on), (a, b)))
     assert torch.allclose(angle, t * whole, atol=1e-3), "even speed"
-    assert torch.allclose(spaces.slerp(2 * a, 4 * b, t).norm(dim=1), 2 + 2 * t, atol=1e-4)
+    assert torch.allclose(sampled.slerp(2 * a, 4 * b, t).norm(dim=1), 2 + 2 * t, atol=1e-4)
 
 
 def test_on_a_straight_line_a_linear_generator_moves_by_the_distance_of_the_ends() -> None:
@@ -45,7 +46,7 @@ def test_on_a_straight_line_a_linear_generator_moves_by_the_distance_of_the_ends
 
 def test_on_the_sphere_it_is_the_squared_angle() -> None:
     a, b = (torch.nn.functional.normalize(normal(64, 6, seed=s), dim=1) for s in (0, 1))
-    found = spaces.path_length(lambda x: x, a, b, spaces.slerp, flat, epsilon=1e-2)
+    found = spaces.path_length(lambda x: x, a, b, sampled.slerp, flat, epsilon=1e-2)
     assert found.value == pytest.approx(float((a * b).sum(1).acos().square().mean()), rel=1e-2)
 
 
@@ -75,7 +76,7 @@ def test_a_warped_space_is_longer_than_the_even_one_behind_it() -> None:
     def mapped(z: Tensor) -> Tensor:
         return z + 0.8 * (4 * z.flip(1)).sin()
 
-    in_z = spaces.path_length(mapped, *z, spaces.slerp, flat)
+    in_z = spaces.path_length(mapped, *z, sampled.slerp, flat)
     in_w = spaces.path_length(lambda w: w, *map(mapped, z), spaces.lerp, flat)
     assert in_w.high is not None and in_z.low is not None and in_w.high < in_z.low
 

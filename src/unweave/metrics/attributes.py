@@ -76,10 +76,14 @@ def measure(
     """
     x = to_float(test.pictures)
     figures: dict[str, Estimate] = {}
-    make: Make = lambda rows, name, value: edit(x[rows], test.values[rows], name, value)  # noqa: E731
+
+    def make(rows: Tensor, name: str, value: float) -> Tensor:
+        return edit(x[rows], test.values[rows], name, value)
+
+    before = _judged(judge, x)
     for i, kind in enumerate(attributes):
         made = edited(make, test, kind.name, test.asked[:, i])
-        figures |= _judgements(made, test, attributes, i, judge, accuracies)
+        figures |= _judgements(made, before, test, attributes, i, judge, accuracies)
         if kind.classes <= 2:
             figures[f"{kind.name}_monotone"] = _monotone(make, test, attributes, i, judge, accuracies)
         if hasattr(truth, "set") and hasattr(truth, "mask") and kind.classes <= 2:
@@ -89,19 +93,23 @@ def measure(
 
 def ceiling(test: Trial, attributes: Attributes, judge: Judge, truth: Any) -> dict[str, Estimate]:
     """The same judgements of the true pictures: what the judge itself leaves to be reached. A true yes or no has no steps between."""
-    make: Make = lambda rows, name, value: to_float(truth.set(test.rows[rows.numpy()], name, value))  # noqa: E731
     figures: dict[str, Estimate] = {}
+
+    def make(rows: Tensor, name: str, value: float) -> Tensor:
+        return to_float(truth.set(test.rows[rows.numpy()], name, value))
+
+    before = _judged(judge, to_float(test.pictures))
     for i, kind in enumerate(attributes):
-        figures |= _judgements(edited(make, test, kind.name, test.asked[:, i]), test, attributes, i, judge, None)
+        figures |= _judgements(edited(make, test, kind.name, test.asked[:, i]), before, test, attributes, i, judge, None)
         if not kind.classes:
             figures[f"{kind.name}_monotone"] = _monotone(make, test, attributes, i, judge, None)
     return figures
 
 
 def _judgements(
-    made: Tensor, test: Trial, attributes: Attributes, i: int, judge: Judge, accuracies: Sequence[float] | None
+    made: Tensor, before: Tensor, test: Trial, attributes: Attributes, i: int, judge: Judge, accuracies: Sequence[float] | None
 ) -> dict[str, Estimate]:
-    """Of pictures in which attribute i was changed as asked: is it as asked, and are the others judged as before?"""
+    """Of pictures in which attribute i was changed as asked: is it as asked, and are the others judged as `before`?"""
     name, wanted, seen = attributes[i].name, test.values.clone(), _judged(judge, made)
     wanted[:, i] = test.asked[:, i]
     accuracy = None if accuracies is None else accuracies[i]
@@ -109,7 +117,6 @@ def _judgements(
     if len(attributes) > 1:
         others = [j for j in range(len(attributes)) if j != i]
         least = None if accuracies is None else min(accuracies[j] for j in others)
-        before = _judged(judge, to_float(test.pictures))
         figures[f"{name}_others_kept"] = intervals.mean(agree(attributes, seen, before)[:, others].float().mean(1)).judged(least)
     return figures
 

@@ -7,6 +7,7 @@ Inception). What always works is `RandomFeatures`, a fixed network that nobody t
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +30,15 @@ CENTRE, SPREAD = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # ImageNet's c
 WIDTHS = (48, 96, 96, 96)  # channels of the random network
 
 
-class Extractor:
+class Extractor(ABC):
     """A network that looks at pictures. A subclass says its `name`, as figures are called after it, and `maps`."""
 
     name: str
     cells = 1  # each map is averaged over so many cells a side
 
+    @abstractmethod
     def maps(self, x: Tensor) -> list[Tensor]:
         """(N, 3, H, W) in [-1, 1] -> feature maps (N, C, h, w) of its stages."""
-        raise NotImplementedError
 
     @torch.no_grad()
     def __call__(self, pictures: Tensor, batch: int = 256) -> Tensor:

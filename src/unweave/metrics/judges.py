@@ -103,7 +103,7 @@ class Judge(Method):
 
 @dataclass(frozen=True)
 class AttributeJudgeConfig(JudgeConfig):
-    lr: float = 0.01  # Muon's: 1,500 steps of it read 96 % of smiles within .15, Adam's at its best 92 %
+    lr: float = 0.01  # Muon's: in as many steps it reads smiles more closely than Adam
     names: tuple[str, ...] = ()  # the attributes, and of each what `attributes.Attribute` says
     classes: tuple[int, ...] = ()
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from unweave import sampled
 from unweave.attributes import Attribute, Attributes, detect
 from unweave.codes import Codes
 from unweave.data.feed import to_float, to_uint8
@@ -149,13 +150,14 @@ def _likeness(model: Any, test: Any, look: Extractor, count: int, found: Found) 
     found.cost["samples_a_second"] = round(n / (time.perf_counter() - start), 1)
     made = look(to_float(pictures))
 
-    band, blurred = noise_band(known, seen, n), images.distance(look(images.blurred(held, SIGMA)), seen)
+    soft = look(images.blurred(held, SIGMA))
+    band, blurred = noise_band(known, seen, n), images.distance(soft, seen)
     own = images.distance(made, seen)
     whole = max(blurred.value, 1e-12)
     share = Estimate(own.value / whole, None if own.low is None else own.low / whole, None if own.high is None else own.high / whole, own.n)
     found.figures |= {name: own, f"{name}_of_blurred": share, **_like(seen, made)}
     found.figures["novelty"] = novelty(made, seen, known)
-    found.rows = {"real": {name: band, **_like(seen, known)}, "blurred": {name: blurred, **_like(seen, look(images.blurred(held, SIGMA)))}}
+    found.rows = {"real": {name: band, **_like(seen, known)}, "blurred": {name: blurred, **_like(seen, soft)}}
     found.notes += [
         f"real: as many training pictures against the test pictures, drawn {SEEDS} times: their mean and range.",
         f"blurred: the test pictures blurred (sigma {SIGMA:g} px) against themselves.",
@@ -193,7 +195,7 @@ def _paths(model: Any, look: Extractor, count: int, found: Found) -> None:
         return model.decode(noise | Codes(style=style)).image
 
     w, v = (torch.cat([model.map(part) for part in z.split(CHUNK)]) for z in (first, second))
-    found.figures["path_length_z"] = spaces.path_length(lambda z: picture(model.map(z)), first, second, spaces.slerp, look.local)
+    found.figures["path_length_z"] = spaces.path_length(lambda z: picture(model.map(z)), first, second, sampled.slerp, look.local)
     found.figures["path_length_w"] = spaces.path_length(picture, w, v, spaces.lerp, look.local)
 
 

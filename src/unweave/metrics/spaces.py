@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import StandardScaler
@@ -24,16 +23,6 @@ from unweave.metrics.intervals import Array, Estimate
 EPSILON = 1e-4  # of a path between two points: how far apart two pictures are drawn
 TRIM = 0.01  # share of the least and of the greatest lengths that is dropped
 Between = Callable[[Tensor, Tensor, Tensor], Tensor]  # points (n, ...), (n, ...) and where between them (n,), 0 to 1 -> (n, ...)
-
-
-def slerp(first: Tensor, second: Tensor, where: Tensor) -> Tensor:
-    """On the great circle from one point to another, (n, D) each; lengths go along on a straight line. For normal numbers such as z."""
-    t = where[:, None]
-    lengths = torch.lerp(first.norm(dim=1, keepdim=True), second.norm(dim=1, keepdim=True), t)
-    a, b = F.normalize(first, dim=1), F.normalize(second, dim=1)
-    angle = (a * b).sum(1, keepdim=True).clamp(-1, 1).acos()
-    sine = angle.sin().clamp_min(1e-7)
-    return (((1 - t) * angle).sin() * a + (t * angle).sin() * b) / sine * lengths
 
 
 def lerp(first: Tensor, second: Tensor, where: Tensor) -> Tensor:

@@ -131,7 +131,7 @@ def projections(model: Any, test: Any, look: Extractor, count: int, found: Found
         with torch.no_grad():
             apart = (look.local(made.images) - look.local(pictures)).square().sum(1)
             bare = (sampled.drawn(model, made.codes.only("style")) - pictures).square().flatten(1).mean(1)
-        plain.append(f"{float((10 * (4 / bare.clamp_min(1e-12)).log10()).mean()):.1f} dB in {space}")
+        plain.append(f"{float(sampled.psnr(bare).mean()):.1f} dB in {space}")
         found.figures[f"projection_distance_{name}"] = intervals.mean(apart.cpu())
         rows.append(list(made.images[:SHOWN]))
         left.append(space)
@@ -145,10 +145,9 @@ def projections(model: Any, test: Any, look: Extractor, count: int, found: Found
 def mixing(model: Any) -> dict[str, Sheet]:
     """Sheets of style mixing: seeds 0-3 across, seeds 4-7 down, whose coarse, middle and fine styles are taken."""
     across, down = range(4), range(4, 8)
-    heads, found = sampled.sample(model, across), {}
+    heads, firsts, found = sampled.sample(model, across), sampled.sample(model, down), {}
     for name in model.layers:
         cells = sampled.mix(model, down, across, name)
-        firsts = sampled.sample(model, down)
         found[f"Mixing {name}: below the first row, the {name} styles of the first column"] = Sheet(
             [[None, *heads], *[[first, *row] for first, row in zip(firsts, cells, strict=True)]]
         )
