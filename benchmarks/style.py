@@ -108,9 +108,8 @@ def at(model: Method, test: Any, look: Extractor, n: int) -> dict[str, float]:
     held = to_float(test.take("image", range(min(test.lengths["image"], n))))
     seen, made = look(held), look(to_float(samples.drawn(model, 0, n)))
     kid, blurred = images.distance(made, seen).value, images.distance(look(images.blurred(held, samples.SIGMA)), seen).value
-    fewer = min(len(seen), len(made))
-    precise, recalled = (side.float().mean().item() for side in samples.precision_recall(seen[:fewer], made[:fewer]))
-    return {f"{look.name}_kid": kid, "of_blurred": kid / blurred, "precision": precise, "recall": recalled}
+    like = {name: share.value for name, share in samples.alike(seen, made).items()}
+    return {f"{look.name}_kid": kid, "of_blurred": kid / blurred, **like}
 
 
 def speed(model: Method) -> float:

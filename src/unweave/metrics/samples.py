@@ -155,9 +155,9 @@ def _likeness(model: Any, test: Any, look: Extractor, count: int, found: Found) 
     own = images.distance(made, seen)
     whole = max(blurred.value, 1e-12)
     share = Estimate(own.value / whole, None if own.low is None else own.low / whole, None if own.high is None else own.high / whole, own.n)
-    found.figures |= {name: own, f"{name}_of_blurred": share, **_like(seen, made)}
+    found.figures |= {name: own, f"{name}_of_blurred": share, **alike(seen, made)}
     found.figures["novelty"] = novelty(made, seen, known)
-    found.rows = {"real": {name: band, **_like(seen, known)}, "blurred": {name: blurred, **_like(seen, soft)}}
+    found.rows = {"real": {name: band, **alike(seen, known)}, "blurred": {name: blurred, **alike(seen, soft)}}
     found.notes += [
         f"real: as many training pictures against the test pictures, drawn {SEEDS} times: their mean and range.",
         f"blurred: the test pictures blurred (sigma {SIGMA:g} px) against themselves.",
@@ -166,7 +166,7 @@ def _likeness(model: Any, test: Any, look: Extractor, count: int, found: Found) 
     cells, left, words = [], [], []
     for psi in TRUNCATIONS:
         some = drawn(model, 0, 2 * count, psi) if psi != 1 else pictures[: 2 * count]
-        at, like = look(to_float(some)), _like(seen, look(to_float(some)))
+        at, like = look(to_float(some)), alike(seen, look(to_float(some)))
         kid, precision, recall = images.distance(at, seen).value, *(e.value for e in like.values())
         cells.append(list(to_float(some[:SHOWN])))
         left.append(f"psi {psi:g}")
@@ -180,7 +180,8 @@ def _likeness(model: Any, test: Any, look: Extractor, count: int, found: Found) 
     found.sheets["Samples: the first ones, none chosen"] = Sheet([list(row) for row in to_float(pictures[: SHOWN * SHOWN]).split(SHOWN)])
 
 
-def _like(real: Tensor, made: Tensor) -> dict[str, Estimate]:
+def alike(real: Tensor, made: Tensor) -> dict[str, Estimate]:
+    """Shares of `precision_recall`, by reported name, of as many of both."""
     n = min(len(real), len(made))
     precision, recall = precision_recall(real[:n], made[:n])
     return {f"precision_knn{K}": intervals.mean(precision), f"recall_knn{K}": intervals.mean(recall)}
