@@ -16,8 +16,9 @@ import pytest
 from PIL import Image
 
 import unweave as uw
-from unweave.cli import COMMANDS
-from unweave.cli.training import _wish
+from unweave.cli import COMMANDS, UsageError
+from unweave.cli.training import _wish, source
+from unweave.data import BuiltIn
 from unweave.demo import sheet
 from unweave.methods import get
 from unweave.models import load, shipped
@@ -100,6 +101,15 @@ def test_dry_run_trains_nothing(say: Say, folders: Path, tmp_path: Path) -> None
     assert status == 0, error
     assert not out.exists()
     assert "1,000 steps of 8 images" in text and "parameters" in text and re.search(r"needs a: image \(3, 32, 32\)", text)
+
+
+def test_more_pictures_of_a_built_in_set(tmp_path: Path) -> None:
+    assert source(_wish("stylegan", ["faces", "--data.n", "20k"]), "faces") == BuiltIn("faces", 20_000)
+    file = tmp_path / "mine.yaml"
+    file.write_text("data: {n: 30000}\n")
+    assert source(_wish("stylegan", ["--config", str(file)]), "faces") == BuiltIn("faces", 30_000)
+    with pytest.raises(UsageError, match="--data.n is for built-in sets"):
+        source(_wish("mask", ["--data.a", "x", "--data.b", "y", "--data.n", "5"]))
 
 
 def test_options_from_a_file(tmp_path: Path) -> None:

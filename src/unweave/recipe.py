@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from unweave import runs
-from unweave.data import ClassFolders, Folders, Motions, Source, Table
+from unweave.data import BuiltIn, ClassFolders, Folders, Motions, Source, Table
 from unweave.data import load as open_data
 from unweave.data.dataset import Dataset
 from unweave.data.feed import Feed, match, to_float
@@ -64,6 +64,8 @@ def describe(data: Data) -> dict[str, Any]:
     """A description of data as plain JSON values; paths become absolute, so that a run can be resumed from anywhere."""
     if isinstance(data, str):
         return {"spec": data.partition("@")[0]}
+    if isinstance(data, BuiltIn):
+        return {"spec": data.built_in.partition("@")[0], "n": data.n}
     values = dataclasses.asdict(data)
     values |= {name: str(Path(values[name]).absolute()) for name in PATHS if name in values}
     return {
@@ -77,7 +79,7 @@ def described(values: Mapping[str, Any]) -> Data:
     for kind in (Folders, Table, ClassFolders, Motions):
         if kind.__name__ in values:
             return kind(**values[kind.__name__])
-    return str(values["spec"])
+    return BuiltIn(values["spec"], values["n"]) if "n" in values else str(values["spec"])
 
 
 # -- training ------------------------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from unweave.data import load
+from unweave.data import BuiltIn, load
 from unweave.data.rectangles import GROUND, PALETTE, draw, read
 from unweave.errors import UserError
 
@@ -115,3 +115,11 @@ def test_points_go_on_where_the_set_ends():
     assert np.array_equal(factors[:20], data.truth.factors) and torch.equal(pictures[:20], data.take("image", range(20)))
     later, known = data.truth.points(25, 5)
     assert torch.equal(later, pictures[25:]) and np.array_equal(known, factors[25:])
+
+
+def test_a_built_in_set_of_another_length() -> None:
+    longer = load(BuiltIn("rectangles", 300), 16)
+    assert longer.lengths["image"] == 300
+    assert longer.source == load("rectangles", 16, n=300).source == BuiltIn("rectangles", 300)
+    assert longer.sibling("test").lengths == load("rectangles", 16, "test").lengths  # held-out pictures stay what they are
+    assert load("rectangles@test", 16, n=5).source == "rectangles"

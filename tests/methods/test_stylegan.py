@@ -1,6 +1,7 @@
 """stylegan: styles, what its losses do, what it keeps of a run, and what it refuses."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -113,7 +114,7 @@ def test_the_mean_style_and_length_follow() -> None:
 
 
 def test_augmentation_grows_while_the_critic_is_too_sure() -> None:
-    one = model(pace=1000.0)
+    one = model(pace=1000.0, target=0.6)
     one.critic_loss({**tiny.batch(one), "made": tiny.batch(one)["image"]}, progress(step=10, images=320))
     one.after(1, {"critic/sign": 0.9})
     assert one.strength.item() == pytest.approx(0.032)
@@ -126,6 +127,16 @@ def test_augmentation_grows_while_the_critic_is_too_sure() -> None:
     never = model(target=0.0)
     never.after(1, {"critic/sign": 1.0})
     assert never.strength == 0
+
+
+def test_few_pictures_are_augmented_and_many_are_not(caplog: pytest.LogCaptureFixture) -> None:
+    some, many, few = (SimpleNamespace(streams=("image",), lengths={"image": n}) for n in (6000, 20_000, 100))
+    assert Stylegan.suited(StyleganConfig(), some).target == 0.6
+    assert Stylegan.suited(StyleganConfig(), many).target == 0.0
+    assert Stylegan.suited(StyleganConfig(target=0.3), many).target == 0.3
+    assert not caplog.records
+    assert Stylegan.suited(StyleganConfig(), few).target == 0.6
+    assert "100 pictures are few" in caplog.text
 
 
 def test_pictures_of_its_own_have_no_distance() -> None:

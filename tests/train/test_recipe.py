@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from unweave import methods, recipe, runs
-from unweave.data import Folders, Table
+from unweave.data import BuiltIn, Folders, Table
 from unweave.data import load as open_data
 from unweave.errors import UserError
 from unweave.logs import Tick
@@ -141,7 +141,13 @@ def test_a_set_that_does_not_fit(folders: Folders) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", ["faces:glasses", Folders("/a", "/b", group="x"), Table("/i", "/t.csv", part="Glasses", above=0.9, below=0.1)]
+    "data",
+    [
+        "faces:glasses",
+        BuiltIn("faces", 20_000),
+        Folders("/a", "/b", group="x"),
+        Table("/i", "/t.csv", part="Glasses", above=0.9, below=0.1),
+    ],
 )
 def test_data_is_described_and_found_again(data) -> None:
     import json

@@ -29,6 +29,8 @@ class Data:
 
     data: Annotated[str | None, option("SPEC")] = None
     """A built-in set, name[:part[,part]][@train|val|test], such as faces:glasses; unweave data --help lists them."""
+    data_n: Annotated[str | None, option("N", name="data.n")] = None
+    """Pictures of each set to learn from, of a built-in one: 20k; more than usual are drawn first."""
     data_a: Annotated[str | None, option("DIR", name="data.a")] = None
     """Folder of pictures without the part."""
     data_b: Annotated[str | None, option("DIR", name="data.b")] = None
@@ -128,7 +130,7 @@ def resume(argv: list[str]) -> int:
 
 def source(wish: Data, spec: str | None = None) -> Source:
     """What the options name: a spec, two folders or a table. Raises UsageError unless it is exactly one of them."""
-    from unweave.data import NAMES, ClassFolders, Folders, Motions, Table
+    from unweave.data import NAMES, BuiltIn, ClassFolders, Folders, Motions, Table
 
     given = [
         name
@@ -148,6 +150,8 @@ def source(wish: Data, spec: str | None = None) -> Source:
         )
     if len(given) > 1:
         raise UsageError(f"{' and '.join(given)} are two ways to name the data: keep one.")
+    if wish.data_n and given != ["a spec"]:
+        raise UsageError(f"--data.n is for built-in sets; {given[0]} give all pictures that are there: leave it out.")
     if wish.data_classes:
         return ClassFolders(wish.data_classes, wish.data_fit)
     if wish.data_motion:
@@ -163,7 +167,8 @@ def source(wish: Data, spec: str | None = None) -> Source:
         if not (wish.data_images and wish.data_attributes):
             raise UsageError(f"--data.{'attributes TABLE' if wish.data_images else 'images DIR'} is missing.")
         return Table(wish.data_images, wish.data_attributes, wish.data_part, wish.data_above, wish.data_below, **how)
-    return str(spec or wish.data)
+    name = str(spec or wish.data)
+    return BuiltIn(name, count(wish.data_n, "--data.n")) if wish.data_n else name
 
 
 # -- train ---------------------------------------------------------------------------------------------------------------------
@@ -182,11 +187,10 @@ def _wish(method: str, argv: list[str]) -> Any:
     run_kinds, own_kinds = configs.kinds(Running), configs.kinds(kind.Config)
     named = values.pop("data", {})
     named = {"data": named} if isinstance(named, str) else {f"data_{key}": value for key, value in named.items()}
-    options = configs.checked(values | named, {**own_kinds, **run_kinds, "images": int | str | None}, here)
+    options = configs.checked(values | named, {**own_kinds, **run_kinds, "images": int | str | None, "data_n": int | str | None}, here)
     config = recipe.configure(method, preset, {key: value for key, value in options.items() if key in own_kinds})
     running = {key: value for key, value in options.items() if key in run_kinds and key not in own_kinds}
-    if "images" in running:
-        running["images"] = str(running["images"])
+    running |= {key: str(running[key]) for key in ("images", "data_n") if key in running}
     own: Any = tyro.conf.OmitArgPrefixes[kind.Config]  # type: ignore[misc]
     wish: Any = dataclasses.make_dataclass("Train", [("method", own, field(default=config))], bases=(Running,), kw_only=True)
     wish.__doc__ = f"Train {method} on two folders of pictures, a table or a built-in set."

@@ -27,6 +27,14 @@ NAMES = {  # the built-in sets: what may follow the colon, and what they show
 
 
 @dataclass(frozen=True)
+class BuiltIn:
+    """A built-in set with another number of pictures to learn from. `n`: of each set; held-out splits stay as they are."""
+
+    built_in: str  # as in `faces:glasses`
+    n: int
+
+
+@dataclass(frozen=True)
 class Folders:
     """Two folders of pictures: b shows everything that a shows, and something more.
 
@@ -76,18 +84,21 @@ class Motions:
     group: str | None = None
 
 
-Source = str | Folders | Table | ClassFolders | Motions
+Source = str | BuiltIn | Folders | Table | ClassFolders | Motions
 
 
 def load(source: Source, size: int = 64, split: str | None = None, seed: int = 0, n: int | None = None) -> "Dataset":
-    """Open a set of data. `source`: a name as in `faces:glasses@test`, or Folders, a Table, ClassFolders, Motions.
+    """Open a set of data. `source`: a name as in `faces:glasses@test`, or BuiltIn, Folders, a Table, ClassFolders, Motions.
 
     `split`: train, val or test; when it is None, what follows an @ in the name counts, and train when there is neither.
     `seed` and `n` (pictures of each set) are for built-in sets; of folders and tables `n` takes the first n pictures.
     Raises UserError, with a sentence that says what to do."""
-    if isinstance(source, str):
-        name, parts, at = parse(source)
+    built_in = source.built_in if isinstance(source, BuiltIn) else source
+    if isinstance(built_in, str):
+        name, parts, at = parse(built_in)
         split = split or at or "train"
+        if split == "train":
+            n = source.n if isinstance(source, BuiltIn) and n is None else n
     else:
         split = split or "train"
     if split not in SPLITS:
@@ -118,6 +129,13 @@ def load(source: Source, size: int = 64, split: str | None = None, seed: int = 0
         from unweave.data.clips import MotionFiles
 
         return MotionFiles(source, size=size, split=split, seed=seed, n=n)
+    dataset = _built_in(name, parts, size=size, split=split, seed=seed, n=n)
+    if split == "train" and n is not None:
+        dataset.source = BuiltIn(dataset.spec, n)
+    return dataset
+
+
+def _built_in(name: str, parts: tuple[str, ...], *, size: int, split: str, seed: int, n: int | None) -> "Dataset":
     if name == "glyphs":
         from unweave.data.glyphs import Glyphs
 

@@ -24,8 +24,9 @@ a step size twice as large that falls at the end.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -41,6 +42,8 @@ from unweave.nn.style import Mapping as MappingNetwork
 from unweave.pictures import Sheet
 from unweave.schedules import WarmDecay
 
+logger = logging.getLogger("unweave")
+MANY, FEW = 20_000, 500  # pictures: from so many on without augmentation; fewer are learned by heart
 MEAN = 0.005  # how fast the mean style follows
 LENGTH = 0.01  # how fast the mean path length follows
 
@@ -61,7 +64,7 @@ class StyleganConfig:
     path_every: int = 8  # steps from one L_PL to the next
     path_share: int = 4  # L_PL sees this part of a batch (one half, one quarter ...)
     mixing: float = 0.9  # share of pictures with two styles
-    target: float = 0.6  # r_t, where augmentation begins to grow; 0: no augmentation
+    target: float | None = None  # r_t, where augmentation begins to grow; 0: no augmentation; found in the data: 0.6 below MANY pictures
     pace: float = 200_000  # pictures in which augmentation can go from none to all
     ema: float = 10_000  # half-life of the average of f and g, pictures
     lr: float = 5e-3  # Adam's step size, both sides ...
@@ -76,20 +79,8 @@ class StyleganConfig:
 
 PRESETS: Mapping[str, StyleganConfig] = {
     "laptop": StyleganConfig(),
-    "paper": StyleganConfig(
-        size=256,
-        z=512,
-        style=512,
-        depth=8,
-        width=64,
-        limit=512,
-        squares=False,
-        gamma=0.4,
-        path_every=4,
-        path_share=2,
-        pace=500_000,
-        lr=2.5e-3,
-        decay=1.0,
+    "paper": StyleganConfig(  # size, z, style, depth, width, limit
+        256, 512, 512, 8, 64, 512, squares=False, gamma=0.4, path_every=4, path_share=2, pace=500_000, lr=2.5e-3, decay=1.0
     ),
 }
 
@@ -136,6 +127,16 @@ class Stylegan(Method):
         c = every / (every + 1) if every else 1.0
         lr = self.config.lr * c
         return Adam(lr if self.config.decay >= 1 else WarmDecay(lr, decay=self.config.decay), betas=(0.0, 0.99**c))
+
+    @classmethod
+    def suited(cls, config: StyleganConfig, data: Any) -> StyleganConfig:
+        """Augmentation for few pictures, as ADA is meant; with many it would only slow learning."""
+        count = sum(data.lengths[stream] for stream in data.streams)
+        if config.target is None:
+            config = replace(config, target=0.0 if count >= MANY else 0.6)
+        if count < FEW:
+            logger.warning(f"{count} pictures are few: long runs learn them by heart{'' if config.target else ' (let augmentation help)'}")
+        return config
 
     # -- what it knows ---------------------------------------------------------------------------------------------------------
 
