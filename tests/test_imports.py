@@ -12,7 +12,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "unweave"
 
 LEVELS = [
-    {"errors", "attributes", "codes", "schedules", "muon", "pictures", "body", "figures", "verbs", "sampled", "method"},
+    {"errors", "attributes", "codes", "schedules", "muon", "pictures", "body", "figures", "verbs", "sampled", "method", "masks"},
     {"nn", "losses", "data", "metrics", "train", "runs", "logs", "machine"},
     {"methods"},
     {"recipe", "models", "evaluate", "compare", "report", "export", "edits", "retargeting", "sampling"} | {"unweave"},  # the public API

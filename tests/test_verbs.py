@@ -166,8 +166,11 @@ def test_remove_with_a_mask_keeps_the_rest_to_the_pixel() -> None:
     torch.testing.assert_close(soft, B[:, 1:] * clean + (1 - B[:, 1:]) * B)
 
 
-def test_segment_is_the_mask_of_the_pictures_own_codes() -> None:
-    assert torch.equal(Painter().segment(B), B[:, 1:])
+def test_segment_is_the_mask_of_the_pictures_own_codes_where_it_changes_them() -> None:
+    b = torch.zeros(1, 2, SIZE, SIZE)
+    b[:, 1] = -1.0  # as the background, which is -1 there: nothing would change
+    b[:, 1, 1, 1:3] = 0.8
+    assert torch.equal(Painter().segment(b), b[:, 1:].clamp(min=0))
 
 
 def test_interpolate_walks_one_code_and_leaves_the_others() -> None:

@@ -27,8 +27,8 @@ from unweave.data.folders import list_pictures
 from unweave.data.fonts import placed
 from unweave.data.photo import Photo, decode, square_box
 from unweave.errors import UserError
+from unweave.masks import binary
 from unweave.method import Method
-from unweave.metrics.masks import binary
 from unweave.pictures import Sheet, draw, gif, overlay, strip, to_image
 from unweave.runs import write
 

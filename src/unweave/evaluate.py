@@ -20,9 +20,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from unweave import masks
 from unweave.attributes import Attribute, detect
 from unweave.codes import Codes
-from unweave.data import ClassFolders, Folders, Motions, Table, load
+from unweave.data import BuiltIn, ClassFolders, Folders, Motions, Table, load
 from unweave.data.classes import Classed
 from unweave.data.feed import match, to_float, to_uint8
 from unweave.data.labelled import IN_B, labelled
@@ -36,7 +37,6 @@ from unweave.metrics import (
     images,
     intervals,
     judges,
-    masks,
     motion,
     samples,
     transfer,
@@ -100,7 +100,7 @@ def _model(model: Any) -> Any:
 
 
 def _data(data: Any, model: Any) -> Any:
-    if isinstance(data, (str, Folders, Table, ClassFolders, Motions)):
+    if isinstance(data, (str, BuiltIn, Folders, Table, ClassFolders, Motions)):
         split = None if isinstance(data, str) and "@" in data else "test"
         return load(data, size=getattr(model, "size", 64), split=split)
     return data
@@ -164,14 +164,14 @@ def editor(model: Any) -> Editor:
         return Editor(
             transfer=lambda donor, onto: model.set(onto.to(there), {IN_B: 1}),
             remove=lambda picture: model.set(picture.to(there), {IN_B: 0}),
-            segment=lambda picture: edits.changed(*(model.set(picture.to(there), {IN_B: value}) for value in (1, 0))),
+            segment=lambda picture: masks.changed(*(model.set(picture.to(there), {IN_B: value}) for value in (1, 0))),
         )
     if "union" in offered:  # of two parts: neither of a's and b's pictures lacks what the other shows (see `_add_two_parts`)
         return Editor()
 
     def marked(picture: Tensor) -> Tensor:  # of a model that draws whole pictures
         x = picture.to(there)
-        return edits.changed(model.decode(model.encode(x, domain="b")).image, model.remove(x))
+        return masks.changed(model.decode(model.encode(x, domain="b")).image, model.remove(x))
 
     mark = marked if "remove" in offered and hasattr(model, "decode") else None
     return Editor(

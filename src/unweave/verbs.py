@@ -18,6 +18,7 @@ from torch import Tensor
 from unweave.attributes import spans
 from unweave.codes import Codes, Output
 from unweave.errors import UserError, did_you_mean
+from unweave.masks import binary, changed
 from unweave.pictures import Sheet
 
 if TYPE_CHECKING:
@@ -149,11 +150,18 @@ def removed(model: Method, image: Tensor) -> Output:
 
 @torch.no_grad()
 def segment(model: Method, image: Tensor) -> Tensor:
-    """Where the part is: the soft mask of the picture's own codes, (N, C, S, S) -> (N, 1, S, S) in [0, 1]."""
+    """Where the part is: the soft mask of the picture's own codes, where taking the part off changes the picture; elsewhere zero.
+
+    A mask costs nothing where the painter paints what is there already, so it is wider than the part, and what changes is not. Where
+    nothing would change, the whole mask counts. (N, C, S, S) -> (N, 1, S, S) in [0, 1].
+    """
     require(model, "segment")
-    mask = model.decode(model.encode(image, domain="b"), onto=image).mask
-    assert mask is not None
-    return mask
+    own = model.decode(model.encode(image, domain="b"), onto=image)
+    assert own.mask is not None
+    if own.background is None:
+        return own.mask
+    shows = binary(changed(own.mask * own.background, own.mask * image))
+    return own.mask * (shows | ~shows.flatten(1).any(1).view(-1, 1, 1, 1))
 
 
 @torch.no_grad()

@@ -101,12 +101,3 @@ def test_pasting_moves_the_box_of_the_part(faces: Faces, pairs: Pairs) -> None:
 def test_each_figure_has_its_own_words() -> None:
     for name in ("union_success", "intersection_success", "union_outside_change", "intersection_error_ratio"):
         assert find(name) is MEASURES[name] and "attribute" not in find(name).what
-
-
-def test_a_mask_of_whole_pictures_is_where_they_differ() -> None:
-    x, y = torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 8, 8)
-    y[:, :, 2:4, 2:4] = 0.3
-    y[:, :, 5, 5] = 1.9
-    mask = edits.changed(x, y)
-    assert mask.shape == (1, 1, 8, 8) and mask[0, 0, 2, 2].item() == pytest.approx(0.3) and mask[0, 0, 5, 5].item() == 1.0
-    assert mask.count_nonzero() == 5

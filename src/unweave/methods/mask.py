@@ -37,8 +37,8 @@ from torch import Tensor, nn
 from unweave import losses
 from unweave.codes import Code, Codes, Output
 from unweave.errors import UserError
+from unweave.masks import binary
 from unweave.method import Adam, Batch, Group, Method, Muon, Phase, Progress, Terms, images
-from unweave.metrics.masks import binary
 from unweave.nn.blocks import together
 from unweave.nn.critics import PatchCritic, VectorCritic
 from unweave.nn.decoders import ContextPainter, Decoder, SquaresDecoder

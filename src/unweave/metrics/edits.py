@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from unweave import masks
 from unweave.data import cache
 from unweave.data.feed import to_float
-from unweave.metrics import intervals, masks, transfer
+from unweave.metrics import intervals, transfer
 from unweave.metrics.intervals import Estimate
 
 VERSION = 1  # of the choice of pairs
@@ -193,14 +194,6 @@ def against_truth(edit: str, made: Tensor, before: Tensor, true: Tensor, mask: T
         f"{outside}_worst_block_median": intervals.quantile(worst, 0.5),
         f"{outside}_worst_block": intervals.quantile(worst, 0.95),
     }
-
-
-def changed(drawn: Tensor, without: Tensor) -> Tensor:
-    """The mask of an edit that draws whole pictures: |with - without|, mean over channels, two (N, C, S, S) in [-1, 1] -> (N, 1, S, S).
-
-    Both are drawings, so that what they fail to draw is no change. A full unit counts as sure; binary as any mask (`masks.binary`).
-    """
-    return (drawn.float() - without.float()).abs().mean(1, keepdim=True).clamp(max=1)
 
 
 def part_match(made: Tensor, pairs: Pairs, batch: int = 100) -> Estimate:

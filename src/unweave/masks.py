@@ -1,4 +1,4 @@
-"""Masks: how a soft one becomes a binary one without seeing the truth, and how a binary one is compared with the truth."""
+"""Masks: where an edit changes a picture, how a soft mask becomes a binary one without the truth, how it is compared with it."""
 
 from __future__ import annotations
 
@@ -49,6 +49,16 @@ def binary(masks: Tensor, threshold: float | str = "auto") -> Tensor:
     if not 0 <= number <= 1:
         raise UserError(f"A threshold is auto, soft or a number from 0 to 1, not {threshold!r}.")
     return masks > number
+
+
+def changed(drawn: Tensor, without: Tensor) -> Tensor:
+    """Where a part is, by what goes with it: sqrt |with - without|, mean over channels.
+
+    drawn, without: (N, C, S, S) in [-1, 1] -> (N, 1, S, S) in [0, 1]; a full unit counts as sure. Of models that draw whole pictures both
+    should be drawings: what they fail to draw is then no change. The square root, because a part is strong here and faint there (a frame
+    and its lens), and a threshold half way to the strong would lose the faint.
+    """
+    return (drawn.float() - without.float()).abs().mean(1, keepdim=True).clamp(max=1).sqrt()
 
 
 def iou(masks: Tensor, truth: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from unweave import masks
 from unweave.errors import UserError
-from unweave.metrics import masks
 
 
 def naive_otsu(values):
@@ -69,3 +69,12 @@ def test_random_masks_overlap_as_chance_says():
     draw = torch.Generator().manual_seed(0)
     one, two = torch.rand(2, 50, 64, 64, generator=draw) < 0.2
     assert masks.iou(one, two).mean().item() == pytest.approx(0.04 / 0.36, abs=0.005)
+
+
+def test_a_mask_of_whole_pictures_is_where_they_differ() -> None:
+    x, y = torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 8, 8)
+    y[:, :, 2:4, 2:4] = 0.3
+    y[:, :, 5, 5] = 1.9
+    mask = masks.changed(x, y)
+    assert mask.shape == (1, 1, 8, 8) and mask[0, 0, 2, 2].item() == pytest.approx(0.3**0.5) and mask[0, 0, 5, 5].item() == 1.0
+    assert mask.count_nonzero() == 5
