@@ -72,10 +72,10 @@ class Judge(Method):
 
     def __init__(self, config: JudgeConfig):
         super().__init__(config)
-        self.stages, self.head = _stages(config), nn.Linear(4 * config.width, 1)
+        self.stages, self.head = stages(config), nn.Linear(4 * config.width, 1)
         self.needs = {"a": images(config.size, config.channels), "b": images(config.size, config.channels)}
         self.codes = ()
-        self.groups = _moved(config)
+        self.groups = learning(config)
         self.phases = (Phase("judge", self.part_loss),)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -122,7 +122,7 @@ class AttributeJudge(Method):
     def __init__(self, config: AttributeJudgeConfig):
         super().__init__(config)
         self.attributes = tuple(Attribute(name, k) for name, k in zip(config.names, config.classes, strict=True))
-        self.stages, self.head = _stages(config), nn.Conv2d(4 * config.width, 2 * width(self.attributes), 1)
+        self.stages, self.head = stages(config), nn.Conv2d(4 * config.width, 2 * width(self.attributes), 1)
         self.needs = {"image": images(config.size, config.channels), "attributes": Need("attributes", (len(config.names),), config.names)}
         self.codes = ()
         self.groups = {"judge": Group(("stages", "head"), Muon(WarmDecay(config.lr, warm=0.05, decay=0.5, floor=0.02)))}
@@ -144,18 +144,19 @@ class AttributeJudge(Method):
         return Terms(attributes=losses.read_off(self(x), y, [a.width for a in self.attributes]))
 
 
-def _stages(config: JudgeConfig) -> nn.Sequential:
+def stages(config: JudgeConfig) -> nn.Sequential:
     """(N, channels, S, S) -> (N, 4 * width, s, s), s at least 8 where S is less than 128."""
     w = config.width
     strides = [2 if config.size // 2**i > 8 else 1 for i in range(1, 5)] if config.size < 128 else [2, 2, 2, 2]
     widths = [config.channels, w, 2 * w, 4 * w, 4 * w]
-    stages: list[nn.Module] = []
+    found: list[nn.Module] = []
     for before, after, stride in zip(widths, widths[1:], strides, strict=False):
-        stages += [nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
-    return nn.Sequential(*stages)
+        found += [nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
+    return nn.Sequential(*found)
 
 
-def _moved(config: JudgeConfig) -> dict[str, Group]:
+def learning(config: JudgeConfig) -> dict[str, Group]:
+    """How a judge learns: its one group."""
     return {"judge": Group(("stages", "head"), Adam(WarmDecay(config.lr, warm=0.05, decay=0.3, floor=0.02), weight_decay=1e-3))}
 
 
@@ -226,10 +227,11 @@ def _twins(data: Pictures) -> dict[str, Tensor]:
 
 def trained(data: Pictures, seed: int, steps: int, truth: bool) -> Judge:
     """A judge of these pictures: read from the cache folder where the same one was made before, else taught and kept there."""
-    return _made(Judge, JudgeConfig(size=data.size), data, seed, steps, truth)
+    return taught(Judge, JudgeConfig(size=data.size), data, seed, steps, truth)
 
 
-def _made(kind: Callable[[Any], J], config: JudgeConfig, data: Pictures, seed: int, steps: int, truth: bool) -> J:
+def taught(kind: Callable[[Any], J], config: JudgeConfig, data: Pictures, seed: int, steps: int, truth: bool) -> J:
+    """A judge of this kind, read from the cache folder where the same one was taught before, else taught and kept there."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         judge = kind(config)
@@ -272,7 +274,7 @@ def attribute_judge(data: Pictures, attributes: Attributes, seed: int = 1, steps
     -> callable, (N, C, S, S) in [-1, 1] -> (N, W): probabilities and numbers, laid out as the code `attributes`.
     """
     config = AttributeJudgeConfig(size=data.size, names=tuple(a.name for a in attributes), classes=tuple(a.classes for a in attributes))
-    judge = _made(AttributeJudge, config, data, seed, steps, False)
+    judge = taught(AttributeJudge, config, data, seed, steps, False)
 
     @torch.no_grad()
     def answer(x: Tensor) -> Tensor:

@@ -99,10 +99,10 @@ class TranslationJudge(Method):
     def __init__(self, config: TranslationJudgeConfig):
         super().__init__(config)
         wide = 4 * config.width
-        self.stages = judges._stages(config)
+        self.stages = judges.stages(config)
         self.head = nn.ModuleDict({"class": nn.Linear(2 * wide, config.classes), "content": nn.Linear(16 * wide, max(1, config.contents))})
         self.needs = {"image": images(config.size, config.channels), "attributes": Need("attributes", (2,))}
-        self.codes, self.groups = (), judges._moved(config)
+        self.codes, self.groups = (), judges.learning(config)
         self.phases = (Phase("judge", self.translation_loss),)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -136,7 +136,7 @@ def judge_of(parts: Sequence[Classed]) -> TranslationJudge:
     """The judge of these classes (training, val, test), taught once and kept in the cache."""
     lessons = Lessons(parts)
     config = TranslationJudgeConfig(size=lessons.size, classes=lessons.classes, contents=lessons.contents)
-    return judges._made(TranslationJudge, config, lessons, 2, STEPS, False)
+    return judges.taught(TranslationJudge, config, lessons, 2, STEPS, False)
 
 
 # -- what is asked -------------------------------------------------------------------------------------------------------------
