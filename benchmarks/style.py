@@ -1,11 +1,11 @@
 """Figures of the style-based generator: distance of samples, over images seen, entanglement of z and w, directions, projections, cost.
 
-    python benchmarks/style.py OUT [--data faces] [--images 600k] [--features FILE.npz] [--out-rows results.jsonl]
+    python benchmarks/style.py OUT [--data faces] [--n 30k] [--images 600k] [--features FILE.npz] [--out-rows results.jsonl]
     python benchmarks/style.py OUT --run RUN ...      the same of a run that is there: no curve
     python benchmarks/style.py OUT --step             a step against a plain fp32 transcription (published_style_step.py), one thread
 
-OUT/run is trained in stages, each twice as long as the one before, and its latest weights are measured after each: the curve. It can be
-stopped, and given again. Then comes everything that `unweave evaluate` measures of it on the test split, into OUT/report, and more
+OUT/run is trained; its latest weights are kept at shares of the run, each twice the one before, and measured: the curve. It can be stopped,
+and given again. Then comes everything that `unweave evaluate` measures of it on the test split, into OUT/report, and more
 pictures are projected, with more steps. OUT/figures.json has it all.
 """
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import statistics
 import time
 from pathlib import Path
@@ -25,8 +26,9 @@ from record import record
 import unweave as uw
 from unweave import recipe
 from unweave.cli.parsing import count
-from unweave.data import Table
+from unweave.data import BuiltIn, Table
 from unweave.data.feed import to_float
+from unweave.logs import Live, Tick
 from unweave.machine import place
 from unweave.method import Method
 from unweave.methods.stylegan import Stylegan
@@ -43,6 +45,7 @@ def main() -> None:
     words.add_argument("out", type=Path)
     words.add_argument("--run", type=Path, help="a run that is trained already")
     words.add_argument("--data", default="faces", help="a built-in set; or images/ and attributes.csv of a folder of that name")
+    words.add_argument("--n", help="pictures to learn from, of a built-in set")
     words.add_argument("--group", help="of a folder: a regular expression that keeps a person in one split")
     words.add_argument("--images", default="600k")
     words.add_argument("--size", type=int, default=64)
@@ -62,18 +65,18 @@ def main() -> None:
         return
     folder = Path(wish.data)
     data = Table(str(folder / "images"), str(folder / "attributes.csv"), group=wish.group) if folder.is_dir() else wish.data
+    if wish.n:
+        data = BuiltIn(wish.data, count(wish.n, "--n"))
     look = images.find_features(wish.features) or images.RandomFeatures()
     wish.out.mkdir(parents=True, exist_ok=True)
     file = wish.out / "figures.json"
     figures: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {"curve": []}
     if wish.run is None:
-        for stage in range(STAGES):
-            total = count(wish.images, "--images") // 2 ** (STAGES - 1 - stage)
-            if stage < len(figures["curve"]):
-                continue
-            trained(wish, data, total)
-            model = uw.load(wish.out / "run" / "last.safetensors")
-            figures["curve"].append(at(model, uw.data(data, size=wish.size, split="test"), look, 4 * wish.pairs) | {"images": total})
+        trained(wish, data)
+        for kept in sorted((wish.out / "stages").iterdir())[len(figures["curve"]) :]:
+            figures["curve"].append(
+                at(uw.load(kept), uw.data(data, size=wish.size, split="test"), look, 4 * wish.pairs) | {"images": int(kept.stem)}
+            )
             file.write_text(json.dumps(figures, indent=2) + "\n")
             print(figures["curve"][-1])
     run = wish.run or wish.out / "run"
@@ -91,15 +94,28 @@ def main() -> None:
     print(file)
 
 
-def trained(wish: argparse.Namespace, data: Any, total: int) -> None:
-    """OUT/run, after so many images."""
-    folder = wish.out / "run"
-    if (folder / "config.json").exists():
-        run = recipe.resume(folder, images=total)
-    else:
-        run = recipe.train("stylegan", data, preset=wish.preset, size=wish.size, batch=wish.batch, images=total, seed=wish.seed, out=folder)
+def trained(wish: argparse.Namespace, data: Any) -> None:
+    """OUT/run; its latest weights at each stage are OUT/stages/IMAGES.safetensors."""
+    folder, kept, total = wish.out / "run", wish.out / "stages", count(wish.images, "--images")
+    kept.mkdir(exist_ok=True)
+    marks = [total // 2**stage for stage in range(STAGES)]
+
+    def keep(tick: Tick) -> None:
+        live(tick)
+        for mark in marks:
+            file, latest = kept / f"{mark:08}.safetensors", folder / "last.safetensors"
+            if tick.images >= mark and not file.exists() and latest.exists():
+                shutil.copy(latest, file)
+
+    with Live() as live:
+        if (folder / "config.json").exists():
+            run = recipe.resume(folder, on_progress=keep)
+        else:
+            how = {"preset": wish.preset, "size": wish.size, "batch": wish.batch, "images": total, "seed": wish.seed}
+            run = recipe.train("stylegan", data, **how, out=folder, on_progress=keep)
     if not run.finished:
         raise SystemExit(f"{folder} was stopped: run this again to go on.")
+    shutil.copy(folder / "last.safetensors", kept / f"{total:08}.safetensors")
 
 
 @torch.no_grad()
