@@ -32,6 +32,17 @@ def test_absolute_squared_and_zero() -> None:
     assert losses.zero(torch.zeros(2, 3)) == 0
 
 
+def test_in_proportion_is_the_error_at_three_sizes_over_the_contrast() -> None:
+    x, y = X.numpy(), Y.numpy()
+    contrast, far = np.abs(y - y.mean((2, 3), keepdims=True)).mean((1, 2, 3)), 0.0
+    for _ in range(3):
+        far = far + np.abs(x - y).mean((1, 2, 3))
+        x, y = (
+            z.reshape(*z.shape[:2], max(1, z.shape[2] // 2), -1, max(1, z.shape[3] // 2), min(2, z.shape[3])).mean((3, 5)) for z in (x, y)
+        )
+    assert losses.in_proportion(X, Y).item() == pytest.approx((far / (3 * (contrast + 0.1))).mean(), rel=1e-6)
+
+
 def test_absolute_inside_counts_only_what_is_covered() -> None:
     mask = (draw(3, 1, 4, 4, seed=4) > 0).float()
     wanted = sum(abs(X - Y)[n, c, i, j].item() for n in range(3) for c in range(2) for i in range(4) for j in range(4) if mask[n, 0, i, j])

@@ -14,6 +14,18 @@ def test_adain_gives_the_asked_mean_and_deviation() -> None:
     assert torch.allclose(y.std((2, 3), correction=0), scale, atol=1e-3)
 
 
+def test_adain_is_an_instance_norm_and_then_a_scale_and_a_shift() -> None:
+    torch.manual_seed(0)
+    x = (torch.randn(2, 3, 8, 8) * 2 + 3).requires_grad_()
+    scale, shift, weight = torch.randn(2, 3), torch.randn(2, 3), torch.randn(2, 3, 8, 8)
+    by_torch = torch.nn.functional.instance_norm(x) * scale[..., None, None] + shift[..., None, None]
+    y = adain(x, scale, shift)
+    assert torch.allclose(y, by_torch, atol=1e-4)
+    mine, theirs = (torch.autograd.grad((z * weight).sum(), x)[0] for z in (y, by_torch))
+    assert torch.allclose(mine, theirs, atol=1e-4)
+    assert torch.equal(adain(torch.ones(1, 1, 4, 4), torch.ones(1, 1), torch.zeros(1, 1)).round(decimals=3), torch.zeros(1, 1, 4, 4))
+
+
 def test_shapes() -> None:
     x = torch.randn(2, 3, 32, 32)
     for patch, widths in ((1, (4, 8, 8, 16)), (2, (4, 8, 16))):
@@ -34,6 +46,7 @@ def test_a_critic_answers_for_the_class_alone() -> None:
             alone = [critic(x[i : i + 1], torch.tensor([i]))[0][0] for i in range(3)]
         assert logits.shape == (3, 8, 8) and features.shape == (3, 8)
         assert torch.allclose(logits, torch.stack(alone), atol=1e-5)
+    assert ClassCritic(1, (4, 8), 5, 2, 1, reads=True).read(features).shape == (3, 5)
     assert Ascent(4, 8, half=True)(torch.randn(1, 4, 8, 8)).shape == (1, 8, 4, 4)
 
 

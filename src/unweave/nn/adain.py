@@ -21,7 +21,10 @@ def adain(x: Tensor, scale: Tensor, shift: Tensor, eps: float = 1e-5) -> Tensor:
 
     x: (N, C, H, W). scale, shift: (N, C). The numbers come in as arguments: no module keeps them.
     """
-    return F.instance_norm(x.float(), eps=eps).to(x.dtype) * scale[..., None, None].to(x.dtype) + shift[..., None, None].to(x.dtype)
+    wide = x.float()  # by hand: half the time of F.instance_norm on a processor
+    mean = wide.mean((2, 3))
+    factor = scale.float() * ((wide * wide).mean((2, 3)) - mean * mean).clamp(min=0).add(eps).rsqrt()
+    return x * factor[..., None, None].to(x.dtype) + (shift.float() - mean * factor)[..., None, None].to(x.dtype)
 
 
 def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Conv2d:
@@ -156,9 +159,19 @@ class ClassCritic(nn.Module):
 
     Only the own class's output is computed, so memory does not grow with the classes times the map. `projection` adds an output that all
     classes share, so that each class's own says only what is special about it (Miyato and Koyama 2018). `blocks`: residual blocks a size.
+    `reads` adds `read`: features -> a logit for each class (Odena et al. 2017).
     """
 
-    def __init__(self, inputs: int, widths: Sequence[int], classes: int, patch: int = 1, blocks: int = 2, projection: bool = False):
+    def __init__(
+        self,
+        inputs: int,
+        widths: Sequence[int],
+        classes: int,
+        patch: int = 1,
+        blocks: int = 2,
+        projection: bool = False,
+        reads: bool = False,
+    ):
         super().__init__()
         self.patch = patch
         steps: list[nn.Module] = [_conv(inputs * patch**2, widths[0], 7 if patch == 1 else 3)]
@@ -170,6 +183,7 @@ class ClassCritic(nn.Module):
         nn.init.normal_(self.own.weight, std=widths[-1] ** -0.5)
         nn.init.zeros_(self.bias.weight)
         self.shared = nn.Linear(widths[-1], 1) if projection else None
+        self.read = nn.Linear(widths[-1], classes) if reads else None
 
     def forward(self, x: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
         h = F.leaky_relu(self.body(F.pixel_unshuffle(x, self.patch)), SLOPE)
