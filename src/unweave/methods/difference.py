@@ -20,7 +20,8 @@ out of the common code. Departures of the default:
    nobody wears glasses, it takes them for such a thing. E_c(x) is x as b would show it, and that as a would: what both sets share.
 2. E_c's code is a map at a quarter of the side, what is left of the picture; E_c also says what it dropped (`find`), and shall drop
    nothing that changes nothing (`idle`).
-3. E_a and E_b give vectors, read from windows around what E_c dropped: they say what, the map says where. They steer G's norms.
+3. E_a and E_b give vectors, read from windows around what E_c dropped: they say what, the map says where. They steer G's norms,
+   one at a time: of a union, what each adds is added up.
 4. L_R teaches E_a, E_b and G alone: E_c would learn from it to keep the parts. Absolute and squared errors (`whole`), and G(E_c, 0, 0) is
    what E_c leaves (`neither`).
 5. The zero losses are relative to the size of what each encoder says of its own set: to say all softly would be no way out.
@@ -119,9 +120,8 @@ class Difference(Method):
         )
         betas = (0.5, 0.999)
         moves = Adam(c.lr, betas) if c.published else Muon(WarmDecay(c.lr))
-        average = None if c.published else 2000
         self.groups = {
-            "autoencoder": Group(("common", "separate_a", "separate_b", "decoder"), moves, clip=5.0, ema=average),
+            "autoencoder": Group(("common", "separate_a", "separate_b", "decoder"), moves, clip=5.0, ema=None if c.published else 2000),
             "critic": Group(("critic",), Adam(c.lr_critic, betas), clip=5.0, keep=False),
         }
         main, start = (self.published_loss, 0.0) if c.published else (self.difference_loss, c.alone)
@@ -149,11 +149,15 @@ class Difference(Method):
         return Output(image=self.draw(codes["common"], codes["separate_a"], codes["separate_b"]).clamp(-1, 1))
 
     def draw(self, common: Tensor, part_a: Tensor, part_b: Tensor) -> Tensor:
-        """G. Published: the three codes are maps, one on top of the other. Default: the map is a picture, to which G adds."""
-        parts = torch.cat([part_a, part_b], dim=1)
+        """G. Published: the three codes are maps, one on top of the other. Default: the map is a picture, to which G adds each part."""
         if self.config.published:
-            return self.decoder(torch.cat([common, parts], dim=1)).float().tanh()
-        return (F.pixel_shuffle(common, 4) + self.decoder(common, parts)).float()
+            return self.decoder(torch.cat([common, part_a, part_b], dim=1)).float().tanh()
+        no = torch.zeros_like(part_a)
+        return self.draw_one(common, part_a, no) + self.draw_one(common, no, part_b) - self.draw_one(common, no, no)
+
+    def draw_one(self, common: Tensor, part_a: Tensor, part_b: Tensor) -> Tensor:
+        """G of the default, of pictures with one part or none: both at once it never sees in training, and would lose one."""
+        return (F.pixel_shuffle(common, 4) + self.decoder(common, torch.cat([part_a, part_b], dim=1))).float()
 
     # -- how it learns ---------------------------------------------------------------------------------------------------------
 
@@ -184,12 +188,11 @@ class Difference(Method):
         b_of_a, b_of_b = self.separate_b(marked(both, drop_b.detach().sigmoid(), unsteady)).chunk(2)
         nothing = torch.zeros_like(a_of_a)
         where = torch.cat([batch["common"], batch["common"][some]])  # each with its own part, some with neither
-        drawn = self.draw(where, torch.cat([a_of_a, nothing, nothing]), torch.cat([nothing, b_of_b, nothing]))
+        drawn = self.draw_one(where, torch.cat([a_of_a, nothing, nothing]), torch.cat([nothing, b_of_b, nothing]))
         stuck, covered = stickers(both, progress.generator, patches=PATCHES)
         with torch.no_grad():  # and half of them wear both parts
             u = self.draw(batch["common"][some], a_of_a[n // 2 :].repeat(2, 1), b_of_b[n // 2 :].repeat(2, 1))
         stuck[some], covered[some] = u, ((u - both[some]).abs().amax(1, keepdim=True) * 2).clamp(0, 1)
-
         terms = Terms()
         terms.add("reconstruct", losses.absolute(drawn[: 2 * n], both), w.reconstruct)
         terms.add("whole", losses.squared(drawn[: 2 * n], both), w.whole)
@@ -210,13 +213,11 @@ class Difference(Method):
         nothing = torch.zeros_like(a_of_a)
         drawn_a, drawn_b = self.draw(common, torch.cat([a_of_a, nothing]), torch.cat([nothing, b_of_b])).chunk(2)
         terms = Terms()
-        terms.add("reconstruct_a", losses.absolute(drawn_a, a), w.reconstruct)
-        terms.add("reconstruct_b", losses.absolute(drawn_b, b), w.reconstruct)
-        terms.add("zero_a", losses.zero(a_of_b), w.zero)
-        terms.add("zero_b", losses.zero(b_of_a), w.zero)
+        for name, drawn, x, foreign in (("a", drawn_a, a, a_of_b), ("b", drawn_b, b, b_of_a)):
+            terms.add(f"reconstruct_{name}", losses.absolute(drawn, x), w.reconstruct)
+            terms.add(f"zero_{name}", losses.zero(foreign), w.zero)
         # Neither set lacks a part, so which of them E_c is to look like does not matter: b, as in the release.
-        confusion = losses.domain_confusion(lambda code: -self.critic(code), *reversed(common.chunk(2)))
-        terms.add("confusion", confusion, w.confusion)
+        terms.add("confusion", losses.domain_confusion(lambda code: -self.critic(code), *reversed(common.chunk(2))), w.confusion)
         return terms
 
     def critic_loss(self, batch: Batch, progress: Progress) -> Terms:
