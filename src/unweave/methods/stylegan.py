@@ -58,7 +58,7 @@ class StyleganConfig:
     limit: int = 192  # ... and at most
     squares: bool = True  # D sees 2x2 pixels as channels
     adain: bool = False  # version 1's layers
-    gamma: float = 0.05  # R1's weight
+    gamma: float = 1.0  # R1's weight
     lazy: int = 16  # steps from one R1 to the next
     path: float = 2.0  # weight of L_PL; 0: none
     path_every: int = 8  # steps from one L_PL to the next
