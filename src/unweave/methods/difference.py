@@ -97,17 +97,16 @@ class Difference(Method):
     def __init__(self, config: DifferenceConfig):
         super().__init__(config)
         c, w = config, config.width
-        kind: Literal["spatial", "vector"] = "vector"
-        own: tuple[int, ...]
+        kind: Literal["spatial", "vector"] = "spatial" if c.published else "vector"
+        own = (c.separate, *([two_sets.CELLS] * 2 if c.published else []))
         if c.published:
-            own, kind = (c.separate, two_sets.CELLS, two_sets.CELLS), "spatial"
             rest, cells = two_sets.WIDTH - 2 * c.separate, two_sets.CELLS
             self.common: Any = two_sets.common_encoder(c.size, rest)
             self.separate_a, self.separate_b = (two_sets.separate_encoder(c.size, c.separate, bare=True) for _ in "ab")
             self.decoder: nn.Module = two_sets.decoder(c.size)
             self.critic: nn.Module = VectorCritic(rest * cells * cells)
         else:
-            rest, cells, own = ContextEncoder.channels, c.size // 4, (c.separate,)
+            rest, cells = ContextEncoder.channels, c.size // 4
             self.common = ContextEncoder(w, told=1)
             self.separate_a, self.separate_b = (VectorEncoder((w, 2 * w, 3 * w, 2 * w), c.separate, c.size, inputs=4) for _ in "ab")
             self.decoder = ContextPainter(2 * c.separate, w, outputs=3)
@@ -182,7 +181,6 @@ class Difference(Method):
         common, drop_a, drop_b = self.strip(both)
         bare = F.pixel_shuffle(common, 4).detach()
         batch["common"] = common.detach()  # for the critic's turn
-        idle = (losses.idle(drop_a[:n], a, bare[:n]) + losses.idle(drop_b[n:], b, bare[n:])) / 2
         unsteady = 1 + 0.05 * progress.randn(2 * n, 3, like=both)
         a_of_a, a_of_b = self.separate_a(marked(both, drop_a.detach().sigmoid(), unsteady)).chunk(2)
         b_of_a, b_of_b = self.separate_b(marked(both, drop_b.detach().sigmoid(), unsteady)).chunk(2)
@@ -202,7 +200,7 @@ class Difference(Method):
             terms.add(name, losses.zero(foreign) / size, progress.at(Ramp(0.0, w.zero, w.alone, w.alone + w.ramp)))
         of_a, of_b = self.critic(common).chunk(2)
         terms.add("confusion", losses.tell_apart(of_b, of_a), w.confusion)
-        terms.add("idle", idle, w.idle)
+        terms.add("idle", (losses.idle(drop_a[:n], a, bare[:n]) + losses.idle(drop_b[n:], b, bare[n:])) / 2, w.idle)
         return terms | self.seen(stuck, covered, both)
 
     def published_loss(self, batch: Batch, progress: Progress) -> Terms:
@@ -225,14 +223,16 @@ class Difference(Method):
         return Terms(domains=losses.tell_apart(of_a, of_b))
 
     def validate(self, batch: Batch, judge: Callable[[Tensor], Tensor] | None) -> dict[str, float]:
-        """score: judged transfers, both ways - 10 x reconstruction error. (A judge of the two sets knows nothing of unions.)"""
+        """score: judged transfers, both ways, - 2 x how often stripped pictures are still told (chance .5) - 10 x reconstruction error."""
         assert judge is not None
         a, b = batch["a"], batch["b"]
         b_like = (judge(self.transfer(b, onto=a, direction="b2a")) > 0.5).float().mean().item()
         a_like = (judge(self.transfer(a, onto=b, direction="a2b")) < 0.5).float().mean().item()
+        of_a, of_b = judge(torch.cat([self.intersection(a), self.intersection(b)])).chunk(2)
+        told = ((of_a < 0.5).float() + (of_b > 0.5).float()).mean().item() / 2
         drawn = [self.draw(*self.encode(x, domain).values()) for x, domain in ((a, "a"), (b, "b"))]
         error = losses.squared(torch.cat(drawn), torch.cat([a, b])).item()
-        return {"score": b_like + a_like - 10 * error, "b_onto_a": b_like, "a_onto_b": a_like, "error": error}
+        return {"score": b_like + a_like - 2 * told - 10 * error, "b_onto_a": b_like, "a_onto_b": a_like, "told": told, "error": error}
 
     # -- what to look at -------------------------------------------------------------------------------------------------------
 
