@@ -183,7 +183,7 @@ class ClassCritic(nn.Module):
         nn.init.normal_(self.own.weight, std=widths[-1] ** -0.5)
         nn.init.zeros_(self.bias.weight)
         self.shared = nn.Linear(widths[-1], 1) if projection else None
-        self.read = nn.Linear(widths[-1], classes) if reads else None
+        self.read = nn.Linear(widths[-1], classes) if reads else nn.Identity()
 
     def forward(self, x: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
         h = F.leaky_relu(self.body(F.pixel_unshuffle(x, self.patch)), SLOPE)
