@@ -3,9 +3,10 @@
     python benchmarks/step.py [--method mask] [--parts presets,published,growth] [--preset NAME] [--steps 10] [--out results.jsonl]
 
 presets     time, images a second and peak memory of each preset, at --size (its own if not given) with batches of --batch
-published   mask's preset `paper` at 64 px, 32 + 32 pictures: ours against the plain transcription in published_step.py, in fp32 and in
-            bf16, the three in turn on the same data in memory; and the share of the convolution rate that ours reaches, which is measured
-            in between, forward and backward, on the fastest of LAYERS
+published   the preset `paper`: ours against a plain transcription of the published step (published_step.py, published_funit_step.py), in
+            fp32 (of mask in bf16, too), with the size and the batch of PUBLISHED, in turn on the same data in memory, on one thread of
+            the processor, whose own seconds count, so that other programs disturb little; and the share of the convolution rate that
+            ours reaches, which is measured in between, forward and backward, on the fastest of LAYERS
 growth      each preset at 32, 64 and 128 px with batches of 8 to 128; what a preset cannot take, or memory may not hold, is left out
 
 Steps are those of the middle of a run, when everything that a method does is under way; the first are not counted, and the median of the
@@ -23,15 +24,18 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import torch
-from published_step import PublishedStep
+from published_funit_step import PublishedFunit
+from published_step import PublishedContent, PublishedDifference, PublishedFader, PublishedMask
 from record import record
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from unweave.errors import UserError
 from unweave.machine import Place, keep_memory, place
@@ -45,7 +49,42 @@ WARM = 3
 RUN = 1000  # steps of the run in whose middle this happens
 SIZES, BATCHES = (32, 64, 128), (8, 16, 32, 64, 128)
 LAYERS = ((32, 64, 4, 2, 32), (64, 128, 4, 2, 16), (128, 128, 3, 1, 32), (256, 256, 3, 1, 16))  # channels in, out, kernel, stride, side
-AIM = {"fp32": 3.0, "bf16": 2.0}  # times as fast as the transcription
+
+
+@dataclass(frozen=True)
+class Published:
+    """A method's published step. plain: a transcription for each precision. aim: how many times as fast as each ours should be. reads: two
+    batches of ours -> what a step of the transcription reads. every: steps after which ours begins anew. settings: what data would give."""
+
+    plain: dict[str, Callable[[], Any]]
+    aim: dict[str, float]
+    reads: Callable[[Batch, Batch], tuple[Tensor, ...]]
+    size: int
+    batch: int
+    every: int = 1
+    settings: dict[str, int] = field(default_factory=dict)
+
+
+def two_sets(batch: Batch, _: Batch) -> tuple[Tensor, ...]:
+    return batch["a"], batch["b"]
+
+
+def labelled(batch: Batch, own: Batch) -> tuple[Tensor, ...]:
+    """Pictures and an attribute, and the same again for the critic's turn."""
+    return tuple(tensor for some in (batch, own) for tensor in (some["image"], some["attributes"][:, 0].long()))
+
+
+def classes(batch: Batch, _: Batch) -> tuple[Tensor, ...]:
+    return batch["content"], batch["content_class"].long(), batch["examples"][:, 0], batch["class_"].long()
+
+
+PUBLISHED = {
+    "mask": Published({"fp32": PublishedMask, "bf16": lambda: PublishedMask(bf16=True)}, {"fp32": 3, "bf16": 2}, two_sets, 64, 32),
+    "content": Published({"fp32": PublishedContent}, {"fp32": 3}, two_sets, 128, 32),
+    "difference": Published({"fp32": PublishedDifference}, {"fp32": 3}, two_sets, 128, 32),
+    "fader": Published({"fp32": PublishedFader}, {"fp32": 2.5}, labelled, 64, 32, every=2),
+    "funit": Published({"fp32": PublishedFunit}, {"fp32": 3}, classes, 64, 8, settings={"seen": 119}),
+}
 
 
 def training(model: Method, batch: int, wish: argparse.Namespace, here: Place) -> Training:
@@ -55,7 +94,9 @@ def training(model: Method, batch: int, wish: argparse.Namespace, here: Place) -
     draw = torch.Generator().manual_seed(wish.seed)
 
     def drawn() -> Batch:
-        return {name: (torch.rand(batch, *need.shape, generator=draw) * 2 - 1).to(here.device) for name, need in model.needs.items()}
+        found = {name: torch.rand(batch, *need.shape, generator=draw).to(here.device) for name, need in model.needs.items()}
+        told = {name for name, need in model.needs.items() if need.kind in ("label", "attributes")}
+        return {name: x.round() if name in told else x * 2 - 1 for name, x in found.items()}
 
     kept = [drawn() for _ in range(2)]
     job = Training(model, lambda position: dict(kept[position % len(kept)]), settings, here)
@@ -64,13 +105,13 @@ def training(model: Method, batch: int, wish: argparse.Namespace, here: Place) -
     return job
 
 
-def seconds(work: Callable[[], Any], here: Place) -> float:
+def seconds(work: Callable[[], Any], here: Place, clock: Callable[[], float] = time.perf_counter) -> float:
     """Time of one call, to its end."""
-    start = time.perf_counter()
+    start = clock()
     work()
     if here.device.type == "cuda":
         torch.cuda.synchronize(here.device)
-    return time.perf_counter() - start
+    return clock() - start
 
 
 # -- presets and growth --------------------------------------------------------------------------------------------------------
@@ -143,36 +184,61 @@ def layer(shape: tuple[int, ...], batch: int, bf16: bool, here: Place) -> tuple[
     return 3 * 2 * back.numel() * inputs * kernel**2, call
 
 
+class Operations(TorchDispatchMode):
+    """Counts those of convolutions and matrix products. (FlopCounterMode breaks off at a gradient of a gradient.)"""
+
+    total = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if counts := flop_registry.get(func._overloadpacket):
+            self.total += counts(*args, **(kwargs or {}), out_val=out)
+        return out
+
+
 def published(wish: argparse.Namespace) -> dict[str, Any]:
-    """Ours, the transcription and single convolutions, in turn."""
-    here, batch, size = place(wish.device), 32, 64
+    """Ours, the transcriptions and single convolutions, in turn."""
+    here, how = place(wish.device), PUBLISHED[wish.method]
+    clock = time.perf_counter
+    if here.device.type == "cpu":
+        torch.set_num_threads(1)
+        clock = time.process_time
     keep_memory()
     torch.manual_seed(wish.seed)
-    job = training(get("mask")(configure("mask", "paper", size=size)), batch, wish, here)
-    plain = {name: PublishedStep(size, bf16=name == "bf16").to(here.device) for name in AIM}
-    layers = [layer(shape, batch, job.bf16, here) for shape in LAYERS]
-    data = job.feed(0)
-    work: dict[str, Callable[[], Any]] = {"ours": lambda: job.advance(False, 0.0)}
-    work |= {name: (lambda step=one.step: step(data["a"], data["b"])) for name, one in plain.items()}
+    model = get(wish.method)(configure(wish.method, "paper", how.settings, how.size))
+    job = training(model, how.batch, wish, here)
+    plain = {name: build().to(here.device) for name, build in how.plain.items()}
+    layers = [layer(shape, how.batch, job.bf16, here) for shape in LAYERS]
+    data = how.reads(job.feed(0), job.feed(1))
+
+    def ours() -> None:
+        for _ in range(how.every):
+            job.advance(False, 0.0)
+
+    work: dict[str, Callable[[], Any]] = {"ours": ours}
+    work |= {name: (lambda step=one.step: step(*data)) for name, one in plain.items()}
     work |= {f"layer {i}": call for i, (_, call) in enumerate(layers)}
     took: dict[str, list[float]] = {name: [] for name in work}
     for _ in range(WARM + wish.steps):
         for name, call in work.items():
-            took[name].append(seconds(call, here))
+            took[name].append(seconds(call, here, clock) / (how.every if name == "ours" else 1))
     median = {name: statistics.median(all_[WARM:]) for name, all_ in took.items()}
-    with FlopCounterMode(display=False) as counted:
-        job.advance(False, 0.0)
-    reached = counted.get_total_flops() / median["ours"]
+    with Operations() as counted:
+        ours()
+    flops = counted.total / how.every
     rate = max(operations / median[f"layer {i}"] for i, (operations, _) in enumerate(layers))
 
-    found: dict[str, Any] = {"size": size, "batch": batch, "device": here.device.type, "precision": "bf16" if job.bf16 else "fp32"}
+    found: dict[str, Any] = {"method": wish.method, "preset": "paper", "size": how.size, "batch": how.batch, "device": here.device.type}
+    found["precision"] = "bf16" if job.bf16 else "fp32"
     found |= {f"milliseconds_of_{name}": round(1000 * median[name], 1) for name in ("ours", *plain)}
     for name in plain:
         ratios = sorted(other / own for other, own in zip(took[name][WARM:], took["ours"][WARM:]))
         found[f"times_as_fast_as_{name}"] = round(median[name] / median["ours"], 2)
         found[f"range_against_{name}"] = [round(ratios[0], 2), round(ratios[-1], 2)]
-    found |= {"gigaflops_a_step": round(counted.get_total_flops() / 1e9, 1), "gigaflops_a_second": round(reached / 1e9)}
-    return found | {"convolution_gigaflops_a_second": round(rate / 1e9), "share_of_convolution_rate": round(reached / rate, 3)}
+        found[f"aim_against_{name}"] = how.aim[name]
+    found |= {"gigaflops_a_step": round(flops / 1e9, 1), "gigaflops_a_second": round(flops / median["ours"] / 1e9)}
+    share = flops / median["ours"] / rate
+    return found | {"convolution_gigaflops_a_second": round(rate / 1e9), "share_of_convolution_rate": round(share, 3)}
 
 
 # -- as tables -----------------------------------------------------------------------------------------------------------------
@@ -213,7 +279,7 @@ def main() -> None:
                 if isinstance(row, str):
                     sys.exit(row)
                 record(wish.out, wish.seed, part="presets", **row)
-        if "published" in parts and wish.method == "mask":
+        if "published" in parts and wish.method in PUBLISHED:
             record(wish.out, wish.seed, part="published", **pool.submit(published, wish).result())
         if "growth" in parts:
             rows = [row for preset in presets for row in growth(preset, pool, wish)]
