@@ -98,24 +98,25 @@ def trained(wish: argparse.Namespace, data: Any) -> None:
     """OUT/run; its latest weights at each stage are OUT/stages/IMAGES.safetensors."""
     folder, kept, total = wish.out / "run", wish.out / "stages", count(wish.images, "--images")
     kept.mkdir(exist_ok=True)
-    marks = [total // 2**stage for stage in range(STAGES)]
+    marks, latest = {total // 2**stage for stage in range(1, STAGES)}, folder / "last.safetensors"
+    before = total
 
     def keep(tick: Tick) -> None:
+        nonlocal before
         live(tick)
-        for mark in marks:
-            file, latest = kept / f"{mark:08}.safetensors", folder / "last.safetensors"
-            if tick.images >= mark and not file.exists() and latest.exists():
-                shutil.copy(latest, file)
+        if latest.exists() and any(before < mark <= tick.images for mark in marks):
+            shutil.copy(latest, kept / f"{tick.images:08}.safetensors")
+        before = tick.images
 
     with Live() as live:
         if (folder / "config.json").exists():
-            run = recipe.resume(folder, on_progress=keep)
+            run = recipe.resume(folder, None if Run(folder).finished else total, on_progress=keep)
         else:
             how = {"preset": wish.preset, "size": wish.size, "batch": wish.batch, "images": total, "seed": wish.seed}
             run = recipe.train("stylegan", data, **how, out=folder, on_progress=keep)
     if not run.finished:
         raise SystemExit(f"{folder} was stopped: run this again to go on.")
-    shutil.copy(folder / "last.safetensors", kept / f"{total:08}.safetensors")
+    shutil.copy(latest, kept / f"{run.images:08}.safetensors")
 
 
 @torch.no_grad()
