@@ -318,7 +318,8 @@ class Method(nn.Module):
         """After each step: the only place where a method changes its own state (buffers). The default does nothing."""
 
     def validate(self, batch: Batch, judge: Callable[[Tensor], Tensor] | None) -> dict[str, float]:
-        """Figures of this snapshot on held-out pictures (no truth); "score" (higher is better) chooses the best one.
+        """Figures of this snapshot on held-out pictures (no truth); "score" (higher is better) chooses the best one; without it
+        the latest is kept.
 
         judge: given when `judged` names something: (N, C, S, S) -> (N,) probability of showing what set b shows, or (N, W), what it reads
         of each attribute, laid out as the code `attributes`.

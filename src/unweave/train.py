@@ -329,11 +329,11 @@ def train(
                     run.write_sample(job.images, draw(preview(job.settled())))
             if snapshot:
                 found = figures()
-                number = found.get("score", 0.0)
-                number = -math.inf if math.isnan(number) else number
-                better = not found or best is None or number > best
+                number = found.get("score")
+                number = -math.inf if number is not None and math.isnan(number) else number
+                better = number is None or best is None or number > best
                 if better:
-                    best = number if found else None
+                    best = number
                     run.write_weights("weights", job.settled())
                 log.snapshot(job.step, job.images, found, better)
             if snapshot or last or stop or time.monotonic() - saved > settings.save_seconds:

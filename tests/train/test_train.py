@@ -255,6 +255,15 @@ def test_keeps_the_best_snapshot_and_the_last(tmp_path: Path) -> None:
     assert "score: 0.7" in (run.path / "card.md").read_text()
 
 
+def test_without_a_score_the_latest_snapshot_is_kept(tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    run, result = go(make(), tmp_path / "run", 8, score=lambda model: {"distance": 0.5}, snapshots=4)
+    assert result.score is None
+    assert same(load_file(run.path / "weights.safetensors"), load_file(run.path / "last.safetensors"))
+    assert [line["best"] for line in run.lines() if "figures" in line] == [True] * 4
+
+
 def test_samples_come_early_then_rarely(tmp_path: Path) -> None:
     held = pictures(0)
     go(make(), tmp_path / "run", 410, preview=lambda model: model.preview(held), batch=1, feed=lambda p: pictures(p, 1))
