@@ -54,7 +54,7 @@ def test_rows_are_models_and_baselines(three: Comparison) -> None:
 
 def test_written_as_files(three: Comparison, tmp_path: Path) -> None:
     assert three.write(tmp_path) == tmp_path / "index.html"
-    assert {path.name for path in tmp_path.iterdir()} == {"report.json", "report.md", "report.csv", "index.html"}
+    assert {path.name for path in tmp_path.iterdir()} == {"report.json", "report.md", "report.csv", "index.html", "sheets"}
     plain = json.loads((tmp_path / "report.json").read_text())
     assert plain["rows"]["mask"]["measures"]["transfer_success"] == {
         "value": 0.93,

@@ -15,14 +15,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from PIL.Image import Image
+
 from unweave import models as trained
 from unweave import recipe
 from unweave.errors import UserError
 from unweave.evaluate import evaluate
 from unweave.metrics.intervals import Estimate
 from unweave.metrics.table import find, ordered
+from unweave.pictures import column
 from unweave.recipe import Data
-from unweave.report import STYLE, Figures, Report, embedded, figure, label, write_files
+from unweave.report import STYLE, Figures, Report, embedded, figure, label, png, sheet_file, write_files
 from unweave.runs import Run
 
 # What a row says beside its figures, in this order: keys of `Report.cost`, and what they are called.
@@ -131,22 +134,28 @@ class Comparison:
             f"<h2>What the figures say</h2><dl>{meanings}</dl></html>\n"
         )
 
+    @property
+    def sheets(self) -> dict[str, list[tuple[str, Image]]]:
+        """Of each caption the models that have such a sheet, with it."""
+        captions = dict.fromkeys(caption for report in self.reports for caption in report.sheets)
+        return {c: [(report.model, report.sheets[c]) for report in self.reports if c in report.sheets] for c in captions}
+
     def _sheets(self) -> str:
-        captions = list(dict.fromkeys(caption for report in self.reports for caption in report.sheets))
         parts = []
-        for caption in captions:
-            shown = [(report.model, report.sheets[caption]) for report in self.reports if caption in report.sheets]
+        for caption, shown in self.sheets.items():
             columns = "".join(f"<figure><figcaption>{html.escape(name)}</figcaption>{embedded(sheet)}</figure>" for name, sheet in shown)
             parts.append(f"<h2>{html.escape(caption)}</h2><div class=sides>{columns}</div>")
         return "".join(parts)
 
     def write(self, out: str | Path) -> Path:
-        """report.json, report.md, report.csv and index.html into the folder `out`; -> index.html. Raises UserError when that cannot be."""
-        files = {
+        """report.json, report.md, report.csv, index.html and sheets/*.png, the models one below the other, into the folder `out`;
+        -> index.html. Raises UserError when that cannot be."""
+        files: dict[str, str | bytes] = {
             "report.json": json.dumps(self.json(), indent=2) + "\n",
             "report.md": self.markdown(),
             "report.csv": self.csv(),
             "index.html": self.page(),
+            **{sheet_file(caption): png(column(shown)) for caption, shown in self.sheets.items()},
         }
         return write_files(Path(out), files)
 

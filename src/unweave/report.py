@@ -111,9 +111,7 @@ class Report:
 
         Raises UserError when the folder cannot be written.
         """
-        files: dict[str, str | bytes] = {
-            f"sheets/{caption.split(':')[0].lower().replace(' ', '-')}.png": _png(sheet) for caption, sheet in self.sheets.items()
-        }
+        files: dict[str, str | bytes] = {sheet_file(caption): png(sheet) for caption, sheet in self.sheets.items()}
         files |= {
             "report.json": json.dumps(self.json(), indent=2) + "\n",
             "report.md": self.markdown(),
@@ -121,6 +119,11 @@ class Report:
             "index.html": self.page(),
         }
         return write_files(Path(out), files)
+
+
+def sheet_file(caption: str) -> str:
+    """Where a sheet lies in a report's folder: named by what comes before the caption's colon."""
+    return f"sheets/{caption.split(':')[0].lower().replace(' ', '-')}.png"
 
 
 def write_files(out: Path, files: Mapping[str, str | bytes]) -> Path:
@@ -159,10 +162,10 @@ def figure(e: Estimate | None) -> str:
 
 def embedded(picture: Image.Image) -> str:
     """A picture as HTML that holds it."""
-    return f'<img alt="" src="data:image/png;base64,{base64.b64encode(_png(picture)).decode()}">'
+    return f'<img alt="" src="data:image/png;base64,{base64.b64encode(png(picture)).decode()}">'
 
 
-def _png(picture: Image.Image) -> bytes:
+def png(picture: Image.Image) -> bytes:
     file = io.BytesIO()
     picture.save(file, "PNG")
     return file.getvalue()

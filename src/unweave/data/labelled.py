@@ -53,6 +53,8 @@ class Labelled(Dataset):
         self.truth = inner.truth if self.column else None
         length = inner.lengths["image"] if self.column else inner.lengths["a"] + inner.lengths["b"]
         picture = inner.offers["image" if self.column else "a"]
+        if not self.column:  # both sets among the first rows, however few are asked for
+            self.mixed = np.random.default_rng(0).permutation(length)
         self.offers = {"image": picture, "attributes": Need("attributes", (len(self.names),))}
         self.lengths = {"image": length, "attributes": length}
         self.streams = {"image": ("image", "attributes")}
@@ -62,6 +64,7 @@ class Labelled(Dataset):
         if self.column is not None:
             found = self.inner.take(self.column if name == "attributes" else name, rows)
             return found[:, [self.inner.names.index(one) for one in self.names]] if name == "attributes" else found
+        rows = self.mixed[rows]
         in_b = rows >= self.inner.lengths["a"]
         if name == "attributes":
             return torch.from_numpy(in_b.astype(np.float32))[:, None]
