@@ -12,6 +12,7 @@ with a depth of the fourth that leaves 4x4 cells. It stands alone: nothing of un
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 import torch
@@ -47,23 +48,20 @@ def latent_critic(features: int) -> nn.Sequential:
     return nn.Sequential(nn.Flatten(), nn.Linear(features, 512), nn.LeakyReLU(SLOPE), nn.Linear(512, 1))
 
 
-class PublishedStep(nn.Module):
+class PublishedStep(nn.Module, ABC):
     """What all four share: two optimisers, a loss of named terms, and in each step one move of either side."""
 
     critic: nn.Module
+    encode: Callable[[Tensor], Tensor]  # the code that the critic reads
     bf16 = False  # losses under autocast
 
     def optimise(self, networks: Sequence[nn.Module], betas: tuple[float, float]) -> None:
         self.moved = [p for network in networks for p in network.parameters()]
         self.adam, self.adam_critic = (torch.optim.Adam(p, lr=LR, betas=betas) for p in (self.moved, self.critic.parameters()))
 
-    def encode(self, x: Tensor) -> Tensor:
-        """The code that the critic reads."""
-        raise NotImplementedError
-
+    @abstractmethod
     def losses(self, a: Tensor, b: Tensor) -> dict[str, tuple[float, Tensor]]:
         """The terms of the autoencoder's loss with their weights."""
-        raise NotImplementedError
 
     def critic_loss(self, a: Tensor, b: Tensor) -> Tensor:
         """It tells a from b."""

@@ -156,12 +156,10 @@ def segment(model: Method, image: Tensor) -> Tensor:
     nothing would change, the whole mask counts. (N, C, S, S) -> (N, 1, S, S) in [0, 1].
     """
     require(model, "segment")
-    own = model.decode(model.encode(image, domain="b"), onto=image)
-    assert own.mask is not None
-    if own.background is None:
-        return own.mask
-    shows = binary(changed(own.mask * own.background, own.mask * image))
-    return own.mask * (shows | ~shows.flatten(1).any(1).view(-1, 1, 1, 1))
+    out = removed(model, image)
+    assert out.mask is not None and out.image is not None
+    shows = binary(changed(image, out.image))
+    return out.mask * (shows | ~shows.flatten(1).any(1).view(-1, 1, 1, 1))
 
 
 @torch.no_grad()
