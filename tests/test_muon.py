@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from unweave.method import Muon as Settings
-from unweave.muon import Muon, orthogonalised
+from unweave.muon import QUINTIC, STEPS, Muon, orthogonalised
 
 
 def test_orthogonalised_keeps_the_directions_and_evens_their_lengths() -> None:
@@ -15,7 +15,20 @@ def test_orthogonalised_keeps_the_directions_and_evens_their_lengths() -> None:
         got = orthogonalised(x)
         lengths = (u.mT @ got @ vh.mT).diagonal(dim1=1, dim2=2)
         assert lengths.min() > 0.5 and lengths.max() < 1.3
-        assert (got - u @ torch.diag_embed(lengths) @ vh).abs().max() < 0.1  # the rest is bfloat16's noise
+        assert (got - u @ torch.diag_embed(lengths) @ vh).abs().max() < 0.01
+
+
+def test_orthogonalised_is_newton_schulz_also_of_nearly_singular_matrices() -> None:
+    torch.manual_seed(0)
+    for rows, columns in ((24, 216), (40, 40)):
+        u, s, vh = torch.linalg.svd(torch.randn(1, rows, columns), full_matrices=False)
+        x = u @ torch.diag_embed(torch.logspace(0, -8, s.shape[1])[None]) @ vh
+        step = x.double() / x.double().norm()
+        for _ in range(STEPS):  # as it is defined: a X + b X X^T X + c X X^T X X^T X
+            a, b, c = QUINTIC
+            gram = step @ step.mT
+            step = a * step + (b * gram + c * gram @ gram) @ step
+        assert (orthogonalised(x) - step).abs().max() < 1e-3
 
 
 def test_zero_gradients_move_nothing() -> None:
