@@ -78,34 +78,31 @@ class Decoder(nn.Module):
 
 
 class Ascent(nn.Module):
-    """A residual block of the critic; `half`: to half the size, between its convolutions."""
+    """A residual block of the critic."""
 
-    def __init__(self, inputs: int, outputs: int, half: bool = False):
+    def __init__(self, inputs: int, outputs: int):
         super().__init__()
-        self.first, self.second, self.half = nn.Conv2d(inputs, inputs, 3, 1, 1), nn.Conv2d(inputs, outputs, 3, 1, 1), half
+        self.first, self.second = nn.Conv2d(inputs, inputs, 3, 1, 1), nn.Conv2d(inputs, outputs, 3, 1, 1)
         self.shortcut = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.first(F.leaky_relu(x, SLOPE))
-        if self.half:
-            x, h = F.avg_pool2d(x, 2), F.avg_pool2d(h, 2)
-        return self.shortcut(x) + self.second(F.leaky_relu(h, SLOPE))
+        return self.shortcut(x) + self.second(F.leaky_relu(self.first(F.leaky_relu(x, SLOPE)), SLOPE))
 
 
 class Critic(nn.Module):
-    """-> logits of each picture's own class (N, s, s), and features (N, C)."""
+    """-> logits of each picture's own class (N, s, s), and features (N, C): the mean of what the last layer sees, before its activation."""
 
     def __init__(self, w: int, classes: int):
         super().__init__()
         widths: Sequence[int] = (w, 2 * w, 4 * w, 8 * w, 16 * w, 16 * w)
         layers: list[nn.Module] = [nn.Conv2d(3, w, 7, 1, 3)]
         for k, (i, o) in enumerate(zip(widths, widths[1:])):
-            layers += [Ascent(i, i), Ascent(i, o, half=k < 4)]
-        self.body, self.out = nn.Sequential(*layers, nn.LeakyReLU(SLOPE)), nn.Conv2d(16 * w, classes, 1)
+            layers += [Ascent(i, i), Ascent(i, o), *([nn.AvgPool2d(2)] if k < 4 else [])]
+        self.body, self.out = nn.Sequential(*layers), nn.Conv2d(16 * w, classes, 1)
 
     def forward(self, x: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
         h = self.body(x)
-        return self.out(h)[torch.arange(len(x)), classes], h.mean((2, 3))
+        return self.out(F.leaky_relu(h, SLOPE))[torch.arange(len(x)), classes], h.mean((2, 3))
 
 
 class PublishedFunit(nn.Module):

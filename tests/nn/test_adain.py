@@ -40,14 +40,26 @@ def test_a_critic_answers_for_the_class_alone() -> None:
     torch.manual_seed(0)
     x = torch.randn(3, 1, 32, 32)
     for projection in (False, True):
-        critic = ClassCritic(1, (4, 8, 8), 5, 2, 1, projection)
+        critic = ClassCritic(1, (4, 8, 8), 5, 2, projection=projection)
         with torch.no_grad():
             logits, features = critic(x, torch.tensor([0, 1, 2]))
             alone = [critic(x[i : i + 1], torch.tensor([i]))[0][0] for i in range(3)]
         assert logits.shape == (3, 8, 8) and features.shape == (3, 8)
         assert torch.allclose(logits, torch.stack(alone), atol=1e-5)
-    assert ClassCritic(1, (4, 8), 5, 2, 1, reads=True).read(features).shape == (3, 5)
+    assert ClassCritic(1, (4, 8), 5, 2, reads=True).read(features).shape == (3, 5)
     assert Ascent(4, 8, half=True)(torch.randn(1, 4, 8, 8)).shape == (1, 8, 4, 4)
+
+
+def test_the_published_critic_halves_after_each_pair_of_blocks() -> None:
+    critic, sides = ClassCritic(1, (4, 8, 8, 8), 5, published=True), []
+    for part in critic.body:
+        part.register_forward_hook(lambda part, _, out: sides.append((type(part).__name__, out.shape[-1])))
+    _, features = critic(torch.randn(2, 1, 32, 32), torch.tensor([0, 1]))
+    pair = ["Ascent", "Ascent"]
+    assert [name for name, _ in sides[1:]] == [*pair, "Halved", *pair, "Halved", *pair]
+    assert [side for _, side in sides[1:]] == [32, 32, 16, 16, 16, 8, 8, 8]
+    assert features.shape == (2, 8)
+    assert (features < 0).any(1).all() and features.shape == (2, 8)
 
 
 def test_bent_pictures() -> None:

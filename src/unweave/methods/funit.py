@@ -17,8 +17,9 @@ class. Nothing says what a translation should be; class labels are all that is t
     L_R            reconstruct           |x - G(x, {x})|                                                   (eq. 6)
     L_FM           features              |D_f(translation) - D_f(y_1)|, |D_f(reconstruction) - D_f(x)|  (eq. 7)
 
-Departure of both presets: the real-gradient penalty (Mescheder et al. 2018) is |grad|^2 of each picture, averaged; the authors' code
-averages the logits over the batch before it takes the norm, which divides its weight by the square of the batch size.
+Departures of both presets: the real-gradient penalty (Mescheder et al. 2018) is |grad|^2 of each picture, averaged; the authors' code
+averages the logits over the batch before it takes the norm, which divides its weight by the square of the batch size. Borders are
+zeros, where that code mirrors the picture; the critic halves by means of 2x2, as in the paper (code: 3x3). Scales of AdaIN start at 1.
 Departures of the default, for runs of hours on a processor:
 1. The class code of a reconstruction comes from *other* pictures of x's class (`mates`), and its content from a bent x with thicker or
    thinner strokes, or, seven times in ten, from x's translation, which so must keep its content: the class code carries the class. Errors
@@ -108,7 +109,7 @@ class Funit(Method):
         self.content_encoder = ContentEncoder(c.channels, inner, patch, blocks)
         self.class_encoder = ClassEncoder(c.channels, looks, c.code, patch)
         self.decoder = AdaINDecoder(inner[::-1], c.channels, c.code, 256, patch, fine=not c.published)
-        self.critic = ClassCritic(c.channels, judged, c.seen, patch, blocks, c.projection, reads=not c.published)
+        self.critic = ClassCritic(c.channels, judged, c.seen, patch, c.published, c.projection, reads=not c.published)
         several, label = examples(c.shots, c.size, c.channels), Need("label", ())
         self.needs = {"content": images(c.size, c.channels), "content_class": label, "examples": several, "class_": label}
         if not c.published:

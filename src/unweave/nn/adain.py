@@ -154,12 +154,20 @@ def _halved(x: Tensor) -> Tensor:
     return (x[..., ::2, ::2] + x[..., 1::2, ::2] + x[..., ::2, 1::2] + x[..., 1::2, 1::2]) / 4
 
 
+class Halved(nn.Module):
+    """`_halved` as a layer."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _halved(x)
+
+
 class ClassCritic(nn.Module):
     """(N, inputs, S, S) and classes (N,) int64 -> a map of logits for each picture's own class, (N, s, s); features (N, widths[-1]).
 
     Only the own class's output is computed, so memory does not grow with the classes times the map. `projection` adds an output that all
-    classes share, so that each class's own says only what is special about it (Miyato and Koyama 2018). `blocks`: residual blocks a size.
-    `reads` adds `read`: features -> a logit for each class (Odena et al. 2017).
+    classes share, so that each class's own says only what is special about it (Miyato and Koyama 2018). `reads` adds `read`: features ->
+    a logit for each class (Odena et al. 2017). `published`: two residual blocks a size, halved after both, and features before the last
+    activation; else one block, which halves between its convolutions.
     """
 
     def __init__(
@@ -168,15 +176,19 @@ class ClassCritic(nn.Module):
         widths: Sequence[int],
         classes: int,
         patch: int = 1,
-        blocks: int = 2,
+        published: bool = False,
         projection: bool = False,
         reads: bool = False,
     ):
         super().__init__()
-        self.patch = patch
+        self.patch, self.published = patch, published
         steps: list[nn.Module] = [_conv(inputs * patch**2, widths[0], 7 if patch == 1 else 3)]
         for k, (i, o) in enumerate(pairwise(widths)):
-            steps += [*[Ascent(i, i) for _ in range(blocks - 1)], Ascent(i, o, half=k < len(widths) - 2)]
+            smaller = k < len(widths) - 2
+            if published:
+                steps += [Ascent(i, i), Ascent(i, o), *([Halved()] if smaller else [])]
+            else:
+                steps.append(Ascent(i, o, half=smaller))
         self.body = nn.Sequential(*steps)
         self.own = nn.Embedding(classes, widths[-1])
         self.bias = nn.Embedding(classes, 1)
@@ -186,8 +198,9 @@ class ClassCritic(nn.Module):
         self.read = nn.Linear(widths[-1], classes) if reads else nn.Identity()
 
     def forward(self, x: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
-        h = F.leaky_relu(self.body(F.pixel_unshuffle(x, self.patch)), SLOPE)
+        before = self.body(F.pixel_unshuffle(x, self.patch))
+        h = F.leaky_relu(before, SLOPE)
         logits = torch.einsum("nchw,nc->nhw", h.float(), self.own(classes)) + self.bias(classes)[..., None]
         if self.shared is not None:
             logits = logits + self.shared(h.flatten(2).transpose(1, 2)).view_as(logits).float()
-        return logits, h.mean((2, 3)).float()
+        return logits, (before if self.published else h).mean((2, 3)).float()
