@@ -19,7 +19,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from unweave import runs
+from unweave import models, runs
 from unweave.data import BuiltIn, ClassFolders, Folders, Motions, Source, Table
 from unweave.data import load as open_data
 from unweave.data.dataset import Dataset
@@ -46,18 +46,35 @@ Data = Source
 # -- a method and its data, from names and back --------------------------------------------------------------------------------
 
 
-def configure(method: str, preset: str | None = None, overrides: Mapping[str, Any] | None = None, size: int | None = None) -> Any:
-    """A method's config: its first preset or the one named, at this size, with these fields changed. Raises UserError for unknown names."""
+def configure(
+    method: str,
+    preset: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    size: int | None = None,
+    start: str | Path | Method | None = None,
+) -> Any:
+    """A method's config: its first preset, the one named or that of the model to start from, at this size, with these fields changed.
+
+    Raises UserError for unknown names, and for a model of another method."""
     kind = get(method)
-    preset = preset or next(iter(kind.PRESETS))
-    if preset not in kind.PRESETS:
-        raise UserError(f'{method} has no preset "{preset}"; {did_you_mean(preset, kind.PRESETS)}.')
+    if start is not None:
+        if preset:
+            raise UserError(f"A training that starts from a model has that model's settings: leave out the preset {preset}.")
+        begun = start if isinstance(start, Method) else models.load(start)
+        if begun.name != method:
+            raise UserError(f"{start} is a model of {begun.name}: start from one of {method}, or train {begun.name}.")
+        base = begun.config
+    else:
+        preset = preset or next(iter(kind.PRESETS))
+        if preset not in kind.PRESETS:
+            raise UserError(f'{method} has no preset "{preset}"; {did_you_mean(preset, kind.PRESETS)}.')
+        base = kind.PRESETS[preset]
     changes = dict(overrides or {}) | ({"size": size} if size else {})
     fields = {field.name for field in dataclasses.fields(kind.Config)}
     for name in changes:
         if name not in fields:
             raise UserError(f'{method} has no setting "{name}"; {did_you_mean(name, sorted(fields))}.')
-    return dataclasses.replace(kind.PRESETS[preset], **changes)
+    return dataclasses.replace(base, **changes)
 
 
 def describe(data: Data) -> dict[str, Any]:
@@ -90,6 +107,7 @@ def train(
     data: Data | Dataset,
     *,
     preset: str | None = None,
+    start: str | Path | None = None,
     overrides: Mapping[str, Any] | None = None,
     size: int | None = None,
     batch: int = 32,
@@ -106,7 +124,8 @@ def train(
 ) -> Run:
     """Train a method on data, into a new run folder.
 
-    method, preset: names in the tables. data: a spec such as "faces:glasses", Folders, Table, or a loaded set (then its size counts).
+    method, preset: names in the tables. start: a model of this method (a shipped name, a run, a file) whose settings and weights are the
+    first ones, in place of a preset's and of random weights; critics, which models do not keep, start anew. data: a spec such as "faces:glasses", Folders, Table, or a loaded set (then its size counts).
     overrides: fields of the method's config. images: pictures to read, all sets together; or minutes, which measures first; 200,000 images
     without either. out: the folder, by default runs/METHOD-DATA. on_progress: hears of each step; by default a line in the terminal does.
     The rest is as in `Settings`. -> the run; `run.finished` is False if it was interrupted. Raises UserError for whatever does not fit.
@@ -120,7 +139,8 @@ def train(
         images = 200_000
     asked = Settings(images, minutes, batch, seed, device, precision, accumulate, save_seconds, snapshots)
     here = place(device)
-    kind, config = get(method), configure(method, preset, overrides, size)
+    begun = None if start is None else models.load(start)
+    kind, config = get(method), configure(method, preset, overrides, size, begun)
     about = describe(named)
     folder = Path(out) if out is not None else _new_folder(method, about["spec"])
     if here.rank == 0:
@@ -132,7 +152,8 @@ def train(
     versions = {name: importlib.metadata.version(name) for name in ("unweave", "torch", "safetensors")}
     values = {
         "method": method,
-        "preset": preset or next(iter(kind.PRESETS)),
+        "preset": preset or (next(iter(kind.PRESETS)) if start is None else None),
+        "start": None if start is None else str(start),
         "config": model.settings(),
         "about": summary,
         "verbs": list(model.verbs),
@@ -141,11 +162,13 @@ def train(
         "asked": {"images": images, "minutes": minutes},
         "versions": versions | {"python": platform.python_version()},
     }
+    if begun is not None:
+        _fits(begun, model)
     material = _Material(model, named, asked)  # before the folder is made: most mistakes show here
     if here.rank == 0:
         Run.create(folder, values)
     _wait(here.world)
-    return _go(model, Run(folder), asked, material, on_progress)
+    return _go(model, Run(folder), asked, material, on_progress, begun)
 
 
 def resume(run: str | Path | Run, images: int | None = None, on_progress: Callable[[Tick], None] | None = None) -> Run:
@@ -194,10 +217,30 @@ class _Material:
         return model.preview(dict(self.shown))
 
 
-def _go(model: Method, run: Run, asked: Settings, material: _Material, on_progress: Callable[[Tick], None] | None) -> Run:
+def _fits(begun: Method, model: Method) -> None:
+    """Raises UserError unless the weights that `begun` has are weights of `model` too."""
+    have = begun.kept()
+    for name, tensor in model.kept().items():
+        if name not in have or have[name].shape != tensor.shape:
+            changed = [k for k, v in model.settings().items() if v != begun.settings()[k]]
+            raise UserError(
+                f"The model to start from has other networks ({name.split('.')[0]}): leave its {', '.join(changed) or 'settings'} as they are."
+            )
+
+
+def _go(
+    model: Method,
+    run: Run,
+    asked: Settings,
+    material: _Material,
+    on_progress: Callable[[Tick], None] | None,
+    begun: Method | None = None,
+) -> Run:
     here = place(asked.device)
     keep_memory()
     model.to(here.device).prepare(material.sample)
+    if begun is not None:  # after `prepare`, whose statistics of a first batch are in the model already
+        model.load_state_dict(begun.kept(), strict=False)
     try:
         if on_progress is None and here.rank == 0:
             with Live() as live:

@@ -109,6 +109,32 @@ def test_a_loaded_set_is_trained_at_its_size(folders: Folders) -> None:
         recipe.train("tiny", data, size=32, images=8)
 
 
+def test_a_training_starts_from_a_model(folders: Folders) -> None:
+    first = recipe.train("tiny", folders, overrides={"width": 3}, out="first", on_progress=quiet, **SHORT)
+    still = {"width": 3, "lr": 1e-12}
+    run = recipe.train("tiny", folders, start="first", overrides={"lr": 1e-12}, out="second", on_progress=quiet, **{**SHORT, "size": None})
+    assert run.config["start"] == "first" and run.config["preset"] is None
+    assert {name: run.config["config"][name] for name in still} == still  # the model's settings, and what is changed
+    before, after = (runs.load(one.path, methods.get) for one in (first, run))
+    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(before.parameters(), after.parameters(), strict=True))
+    again = recipe.resume(run, 48, on_progress=quiet)  # resumes from its own state, not from the model
+    assert again.finished
+
+
+def test_what_cannot_be_started_from(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe.train("tiny", folders, out="first", on_progress=quiet, **SHORT)
+    for words, match in (
+        ({"preset": "tiny"}, "leave out the preset tiny"),
+        ({"overrides": {"width": 3}}, "other networks.*leave its width as they are"),
+        ({"start": "fist"}, 'no model "fist".*did you mean "first"'),
+    ):
+        with pytest.raises(UserError, match=match):
+            recipe.train("tiny", folders, **{"start": "first", "out": "out", "on_progress": quiet, **SHORT, **words})
+    with pytest.raises(UserError, match="is a model of tiny: start from one of autoencoder"):
+        recipe.train("autoencoder", folders, start="first", out="out", on_progress=quiet)
+    assert not Path("out").exists()
+
+
 def test_folders_are_named_and_numbered(folders: Folders) -> None:
     paths = [recipe.train("tiny", folders, on_progress=quiet, **SHORT).path for _ in range(2)]
     assert [str(path) for path in paths] == ["runs/tiny-without-with", "runs/tiny-without-with-2"]

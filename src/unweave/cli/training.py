@@ -81,6 +81,8 @@ class Running(Data):
     """Batches in a step, for memory that is too small for one large batch."""
     preset: Annotated[str | None, option("NAME")] = None
     """A named config of the method (unweave methods lists them)."""
+    start: Annotated[str | None, option("MODEL")] = None
+    """Start with this model's settings and weights (a shipped name, a run, a file): to adapt it to your pictures, or to go on."""
     config: Annotated[str | None, option("FILE.yaml")] = None
     """Options from a file, such as "batch: 16"; options on the command line win."""
     dry_run: Flag = False
@@ -182,13 +184,13 @@ def _wish(method: str, argv: list[str]) -> Any:
     kind: Any = get(method)
     preset, file = _before(argv, "--preset"), _before(argv, "--config")
     values = configs.read(file) if file else {}
-    preset = preset or values.get("preset")
+    preset, start = preset or values.get("preset"), _before(argv, "--start") or values.get("start")
     here = f'The config file "{file}"'
     run_kinds, own_kinds = configs.kinds(Running), configs.kinds(kind.Config)
     named = values.pop("data", {})
     named = {"data": named} if isinstance(named, str) else {f"data_{key}": value for key, value in named.items()}
     options = configs.checked(values | named, {**own_kinds, **run_kinds, "images": int | str | None, "data_n": int | str | None}, here)
-    config = recipe.configure(method, preset, {key: value for key, value in options.items() if key in own_kinds})
+    config = recipe.configure(method, preset, {key: value for key, value in options.items() if key in own_kinds}, start=start)
     running = {key: value for key, value in options.items() if key in run_kinds and key not in own_kinds}
     running |= {key: str(running[key]) for key in ("images", "data_n") if key in running}
     own: Any = tyro.conf.OmitArgPrefixes[kind.Config]  # type: ignore[misc]
@@ -222,6 +224,7 @@ def _train(method: str, wish: Any) -> int:
         method,
         named,
         preset=wish.preset,
+        start=wish.start,
         overrides=dataclasses.asdict(wish.method),
         batch=wish.batch,
         images=None if wish.images is None else count(wish.images, "--images"),
