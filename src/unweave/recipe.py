@@ -125,9 +125,10 @@ def train(
     """Train a method on data, into a new run folder.
 
     method, preset: names in the tables. start: a model of this method (a shipped name, a run, a file) whose settings and weights are the
-    first ones, in place of a preset's and of random weights; critics, which models do not keep, start anew. data: a spec such as "faces:glasses", Folders, Table, or a loaded set (then its size counts).
-    overrides: fields of the method's config. images: pictures to read, all sets together; or minutes, which measures first; 200,000 images
-    without either. out: the folder, by default runs/METHOD-DATA. on_progress: hears of each step; by default a line in the terminal does.
+    first ones, in place of a preset's and of random weights; critics, which models do not keep, start anew. data: a spec such as
+    "faces:glasses", Folders, Table, or a loaded set (then its size counts). overrides: fields of the method's config. images: pictures to
+    read, all sets together; or minutes, which measures first; 200,000 images without either. out: the folder, by default
+    runs/METHOD-DATA. on_progress: hears of each step; by default a line in the terminal does.
     The rest is as in `Settings`. -> the run; `run.finished` is False if it was interrupted. Raises UserError for whatever does not fit.
     """
     if isinstance(data, Dataset):
@@ -224,7 +225,8 @@ def _fits(begun: Method, model: Method) -> None:
         if name not in have or have[name].shape != tensor.shape:
             changed = [k for k, v in model.settings().items() if v != begun.settings()[k]]
             raise UserError(
-                f"The model to start from has other networks ({name.split('.')[0]}): leave its {', '.join(changed) or 'settings'} as they are."
+                f"The model to start from has other networks ({name.split('.')[0]}): "
+                f"leave its {', '.join(changed) or 'settings'} as they are."
             )
 
 
