@@ -55,11 +55,19 @@ def normal(one: Clip) -> tuple[Tensor, float]:
 
 
 def retarget(
-    model: Method, motion: str, skeleton: str, view: str, out: Path, person: int | None = None, fps: float | None = None
+    model: Method,
+    motion: str,
+    skeleton: str,
+    view: str,
+    out: Path,
+    person: int | None = None,
+    fps: float | None = None,
+    plant: bool = True,
 ) -> tuple[Path, list[str]]:
     """The motion of one clip with the body of another, seen as a third is or from an angle; -> what was written, and remarks.
 
-    out: .gif or .mp4 (beside its sources), .npz, or .json (a folder of OpenPose's files). Raises UserError for whatever does not fit."""
+    out: .gif or .mp4 (beside its sources), .npz, or .json (a folder of OpenPose's files). plant: as in `verbs.retarget`. Raises UserError for
+    whatever does not fit."""
     if out.suffix.lower() not in ENDINGS:
         raise UserError(f'"{out}" should end in {", ".join(ENDINGS)}: that says what is written.')
     there = next(model.parameters()).device
@@ -67,7 +75,7 @@ def retarget(
     camera = None if re.fullmatch(r"[+-]?[\d.]+", view.strip()) and not Path(view).exists() else _view(view, person, fps)
     (moving, _), (body, tall) = (normal(one) for one in given)
     seen: Tensor | float = angle(view) if camera is None else normal(camera)[0].to(there)
-    joints = verbs.retarget(model, moving.to(there), body.to(there), seen)[0].cpu() * tall
+    joints = verbs.retarget(model, moving.to(there), body.to(there), seen, plant)[0].cpu() * tall
     made = Clip(joints, FPS, out.stem)
     shown = {"motion": given[0].joints, "body": given[1].joints} | ({} if camera is None else {"view": camera.joints})
     return write(made, out, shown), [note for one in [*given, *([camera] if camera else [])] for note in one.notes]

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from unweave.attributes import spans
+from unweave.body import planted
 from unweave.codes import Codes, Output
 from unweave.errors import UserError, did_you_mean
 from unweave.masks import binary, changed
@@ -201,15 +202,17 @@ def matrix(model: Method, first: Tensor, second: Tensor, code: str, across: str,
 
 
 @torch.no_grad()
-def retarget(model: Method, motion: Tensor, skeleton: Tensor, view: Tensor | float) -> Tensor:
+def retarget(model: Method, motion: Tensor, skeleton: Tensor, view: Tensor | float, plant: bool = True) -> Tensor:
     """The motion of one clip with the body of another, seen as a third is seen, or from an angle in degrees.
 
-    motion, skeleton, view: clips (N or 1, T, J, 2) of any lengths, in heights of a body. -> (N, T of motion, J, 2), from the origin on.
+    motion, skeleton, view: clips (N or 1, T, J, 2) of any lengths, in heights of a body. plant: feet stand where those of `motion` do
+    (`body.planted`); without, they may slide a little. -> (N, T of motion, J, 2), from the origin on.
     """
     require(model, "retarget")
     camera = model.seen_from(view) if isinstance(view, (int, float)) else model.encode(view).only("view")
     codes = model.encode(motion).only("motion") | model.encode(skeleton).only("skeleton") | camera
-    return made(model.decode(codes))[:, : motion.shape[1]]
+    clips = made(model.decode(codes))[:, : motion.shape[1]]
+    return planted(clips, motion.to(clips)) if plant else clips
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ from tyro.conf import Positional
 
 from unweave.cli import result, say
 from unweave.cli.editing import model_of
-from unweave.cli.parsing import joined, option, parse, words
+from unweave.cli.parsing import Flag, joined, option, parse, words
 
 
 @dataclass(kw_only=True)
@@ -32,6 +32,8 @@ class Retarget:
     """Which person of OpenPose's list, from 0; the largest if not given."""
     fps: Annotated[float | None, option("X")] = None
     """Frames a second of clips that do not say (JSON: 30, AMC: 120 if not given)."""
+    as_drawn: Flag = False
+    """Leave feet as the model draws them, also where they slide; else they stand where those of the motion's clip do."""
     device: Annotated[str, option("D")] = "auto"
     """cpu, cuda, cuda:1, mps; auto takes the best."""
 
@@ -42,7 +44,8 @@ def retarget(argv: list[str]) -> int:
     from unweave import retargeting
 
     model = model_of(wish.model, wish.device)
-    made, notes = retargeting.retarget(model, wish.motion, wish.skeleton, wish.view, Path(wish.out), wish.person, wish.fps)
+    given = wish.motion, wish.skeleton, wish.view
+    made, notes = retargeting.retarget(model, *given, Path(wish.out), wish.person, wish.fps, not wish.as_drawn)
     for note in notes:
         say(note)
     result(made)
