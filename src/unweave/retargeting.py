@@ -66,8 +66,8 @@ def retarget(
 ) -> tuple[Path, list[str]]:
     """The motion of one clip with the body of another, seen as a third is or from an angle; -> what was written, and remarks.
 
-    out: .gif or .mp4 (beside its sources), .npz, or .json (a folder of OpenPose's files). plant: as in `verbs.retarget`. Raises UserError for
-    whatever does not fit."""
+    out: .gif or .mp4 (beside its sources), .npz, or .json (a folder of OpenPose's files). plant: as in `verbs.retarget`. Raises UserError
+    for whatever does not fit."""
     if out.suffix.lower() not in ENDINGS:
         raise UserError(f'"{out}" should end in {", ".join(ENDINGS)}: that says what is written.')
     there = next(model.parameters()).device
