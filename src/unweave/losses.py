@@ -245,12 +245,14 @@ def cross(draw: Callable[..., Tensor], first: Sequence[Tensor], second: Sequence
 
 
 def triplet(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0) -> Tensor:
-    """Mean of max(|anchor - positive| - |anchor - negative| + margin, 0), Euclidean (Aberman et al. 2019). All (N, D)."""
-    near, far = (torch.linalg.vector_norm(anchor.float() - other.float(), dim=1) for other in (positive, negative))
+    """Mean of max(|anchor - positive| - |anchor - negative| + margin, 0), Euclidean (Aberman et al. 2019). All (..., D)."""
+    near, far = (torch.linalg.vector_norm(anchor.float() - other.float(), dim=-1) for other in (positive, negative))
     return (near - far + margin).clamp_min(0).mean()
 
 
 def agree(anchor: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
-    """Mean |anchor - positive|^2 over mean |anchor - negative|^2: 0 when a code says nothing but its factor. All (N, D)."""
-    near, far = (squared(anchor, other) for other in (positive, negative))
-    return near / far.clamp_min(1e-8)
+    """Mean |anchor - positive|^2 over mean |anchor - negative|^2: 0 when a code says nothing but its factor.
+
+    All (N, D), or (..., N, D), of which the mean is taken."""
+    near, far = ((anchor.float() - other.float()).square().mean((-2, -1)) for other in (positive, negative))
+    return (near / far.clamp_min(1e-8)).mean()

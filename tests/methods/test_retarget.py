@@ -12,7 +12,7 @@ from unweave.data import load
 from unweave.errors import UserError
 from unweave.method import Adam, Progress
 from unweave.methods.retarget import ANGLES, CORNERS, PRESETS, Retarget
-from unweave.nn.sequence import channels_of
+from unweave.nn.sequence import channels_of, clips_of
 
 
 def model(**more) -> Retarget:  # type: ignore[no-untyped-def]
@@ -42,12 +42,12 @@ def test_the_papers_networks() -> None:
 def test_channels_and_back() -> None:
     m, clips = model(), batch()["grid"].flatten(0, 3)
     channels = channels_of(clips)
-    assert channels.shape == (32, 30, 32) and (channels[:, 28:, 0] == 0).all(), "the first velocity is 0"
-    again = m.joints((channels - m.mean[:, None]) / m.deviation[:, None])
+    assert channels.shape == (32, 32, 30) and (channels[:, 0, 28:] == 0).all(), "the first velocity is 0"
+    again = clips_of(m.standard(channels) * m.deviation + m.mean)
     start = clips[:, :1, 8:9]
     torch.testing.assert_close(again, clips - start, atol=1e-4, rtol=1e-4)
-    standard = m.standard(clips).transpose(0, 1).flatten(1)
-    assert standard.mean(1).abs().max() < 1e-3 and (standard.std(1) - 1).abs().max() < 1e-2
+    standard = m.standard(channels).flatten(0, 1)
+    assert standard.mean(0).abs().max() < 1e-3 and (standard.std(0) - 1).abs().max() < 1e-2
 
 
 @pytest.mark.parametrize("frames", [1, 7, 16, 33, 300])
@@ -71,7 +71,8 @@ def test_the_terms_are_the_papers(puppet: bool) -> None:
     first, second = m.encode(clip[0, 0, 0]), m.encode(clip[1, 1, 1])
     cross = sum(
         losses.squared(
-            m.draw((first, second)[i]["motion"], (first, second)[j]["skeleton"], (first, second)[k]["view"]), m.standard(grid[:, i, j, k])
+            m.standard(m.draw((first, second)[i]["motion"], (first, second)[j]["skeleton"], (first, second)[k]["view"])),
+            m.standard(channels_of(grid[:, i, j, k])),
         )
         for i in range(2)
         for j in range(2)
@@ -94,19 +95,19 @@ def test_foot_and_travel_are_of_joints_not_of_channels() -> None:
     clips = b["grid"].flatten(0, 3)
     off = clips + 0.1 * torch.randn_like(clips)
     off[:, 0] = clips[:, 0]
-    gap = (channels_of(off) - channels_of(clips)).unflatten(1, (-1, 2))
+    gap = channels_of(off) - channels_of(clips)
     feet = (off - clips)[:, :, [11, 14]].diff(dim=1) / m.deviation[28:].mean()
     torch.testing.assert_close(m.foot_loss(gap), feet.square().mean(), rtol=1e-3, atol=1e-4)
     terms = m.recombine_loss(b, progress()).values
     codes = [torch.stack([m.encode(b["grid"][:, c, c, c])[name] for c in (0, 1)]) for name in ("motion", "skeleton", "view")]
-    away = m.joints(m.draw_all(*codes).flatten(0, 3))[:, :, 8] - m.joints(m.standard(clips))[:, :, 8]
+    away = (clips_of(m.draw_all(*codes).flatten(0, 3)) - clips_of(channels_of(clips)))[:, :, 8]
     assert terms["travel"].item() == pytest.approx(away.square().mean().item(), rel=0.2), "but for the first frame's velocity"
 
 
 def test_without_recombinations_only_own_codes_are_drawn() -> None:
     m, b = model(cross=1.0, recombine=False), batch()
-    own = [m.standard(b["grid"][:, c, c, c]) for c in (0, 1)]
-    expected = sum(losses.squared(m.draw(*m.encode(b["grid"][:, c, c, c]).values()), own[c]) for c in (0, 1)) / 2
+    own = [m.standard(channels_of(b["grid"][:, c, c, c])) for c in (0, 1)]
+    expected = sum(losses.squared(m.standard(m.draw(*m.encode(b["grid"][:, c, c, c]).values())), own[c]) for c in (0, 1)) / 2
     torch.testing.assert_close(m.recombine_loss(b, progress()).values["cross"], 8 * expected, rtol=1e-4, atol=1e-4)
 
 
@@ -115,7 +116,7 @@ def test_a_body_changes_no_direction_and_a_view_no_height() -> None:
     from unweave.body import limbs
 
     codes = [torch.stack([m.encode(clip)[name] for clip in (x, y)]) for name in ("motion", "skeleton", "view")]
-    made = m.joints(m.draw_all(*codes).flatten(0, 3)).unflatten(0, (2, 2, 2, 2))  # (N, motion, skeleton, view, T, 15, 2)
+    made = clips_of(m.draw_all(*codes).flatten(0, 3)).unflatten(0, (2, 2, 2, 2))  # (N, motion, skeleton, view, T, 15, 2)
     found = limbs(made)
     torch.testing.assert_close(
         torch.nn.functional.normalize(found[:, :, 0], dim=-1), torch.nn.functional.normalize(found[:, :, 1], dim=-1), atol=1e-2, rtol=0

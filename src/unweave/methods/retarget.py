@@ -125,20 +125,20 @@ class Retarget(Method):
         """x: clips (N, T, 15, 2), y up, of bodies about 1 tall -> motion (N, 128, T' / 8), skeleton (N, 16), view (N, 8).
 
         T' is T made whole: up to a multiple of 8, at least 16, by holding the last frame. There is one domain."""
-        channels = self.standard(x)
-        skeleton, view = self.skeleton(channels[:, :STILL]), self.view(channels[:, :STILL])
-        return Codes(motion=self.moving(channels, skeleton, view), skeleton=skeleton, view=view)
+        channels = whole(channels_of(x.float()))
+        still = self.standard(channels)[:, :, :STILL]
+        skeleton, view = self.skeleton(still), self.view(still)
+        return Codes(motion=self.moving(channels, skeleton, view).transpose(1, 2), skeleton=skeleton, view=view)
 
     def moving(self, channels: Tensor, skeleton: Tensor, view: Tensor) -> Tensor:
-        """E_M on standardised channels; the other codes of the same clips tell a puppet's directions, and learn nothing by it."""
-        if isinstance(self.decoder, Puppet):
-            channels = self.decoder.bare(self.unstandard(channels), skeleton.detach(), view.detach())
-        return self.motion(channels)
+        """E_M on channels, (N, T' / 8, 128); the other codes of the same clips tell a puppet's directions, and learn nothing by it."""
+        puppet = isinstance(self.decoder, Puppet)
+        return self.motion(self.decoder.bare(channels, skeleton.detach(), view.detach()) if puppet else self.standard(channels))
 
     def decode(self, codes: Codes, onto: Tensor | None = None) -> Output:
         """-> clip (N, T', 15, 2), whose hips start at (0, 0). `onto` is unused."""
         whole = codes.only("motion", "skeleton", "view").broadcast()
-        return Output(clip=self.joints(self.draw(*whole.values())))
+        return Output(clip=clips_of(self.draw(*whole.values())))
 
     def seen_from(self, degrees: float) -> Codes:
         """The view code of an angle from -90 to 90 degrees: on the line between the mean codes of the two nearest trained ones, (1, 8)."""
@@ -150,72 +150,69 @@ class Retarget(Method):
 
     # -- clips as channels -----------------------------------------------------------------------------------------------------
 
-    def standard(self, x: Tensor) -> Tensor:
-        """Clips (N, T, 15, 2) -> channels (N, 30, T'), each standardised over the training set, as long as the networks need them."""
-        return whole((channels_of(x.float()) - self.mean[:, None]) / self.deviation[:, None])
-
-    def joints(self, channels: Tensor) -> Tensor:
-        """The inverse, from (0, 0) on: (N, 30, T) -> (N, T, 15, 2)."""
-        return clips_of(self.unstandard(channels))
-
-    def unstandard(self, channels: Tensor) -> Tensor:
-        """Channels in heights again."""
-        return channels.float() * self.deviation[:, None] + self.mean[:, None]
+    def standard(self, channels: Tensor) -> Tensor:
+        """Channels (N, T, 30), each standardised over the training set."""
+        return (channels - self.mean) / self.deviation
 
     def draw(self, motion: Tensor, skeleton: Tensor, view: Tensor) -> Tensor:
-        """The decoder on the three codes, -> standardised channels (N, 30, T')."""
-        if isinstance(self.decoder, Puppet):
-            return self.draw_all(motion[None], skeleton[None], view[None])[:, 0, 0, 0]
-        still = torch.cat([skeleton, view], 1)[:, :, None].expand(-1, -1, motion.shape[2])
-        return self.decoder(torch.cat([motion, still], 1))
+        """The decoder on the three codes, -> channels (N, T', 30)."""
+        return self.draw_all(motion[None], skeleton[None], view[None])[:, 0, 0, 0]
 
     def draw_all(self, *codes: Tensor) -> Tensor:
-        """Two of each code, (2, N, ...), in all recombinations: (N, 2, 2, 2, 30, T')."""
+        """Several of each code, (I, N, ...), (J, N, ...), (K, N, ...), in all recombinations: (N, I, J, K, T', 30)."""
+        motion, skeleton, view = (code.float().transpose(0, 1) for code in codes)
         if isinstance(self.decoder, Puppet):
-            return (self.decoder.grid(*[code.transpose(0, 1) for code in codes]) - self.mean[:, None]) / self.deviation[:, None]
-        every = losses.recombine(*zip(*codes))
-        return self.draw(*[code.flatten(0, 3) for code in every]).unflatten(0, every[0].shape[:4])
+            return self.decoder.grid(motion.transpose(2, 3), skeleton, view)
+        i, j, k = motion.shape[1], skeleton.shape[1], view.shape[1]
+        still = torch.cat([skeleton[:, :, None].expand(-1, -1, k, -1), view[:, None].expand(-1, j, -1, -1)], 3).flatten(1, 2)
+        made = self.decoder(motion.flatten(0, 1).transpose(1, 2), still.repeat_interleave(i, 0))
+        return made.unflatten(0, (-1, i, j, k)).float() * self.deviation + self.mean
 
     def prepare(self, sample: Batch) -> None:
         """Mean and standard deviation of each channel over the first batch's clips."""
-        raw = channels_of(sample["grid"].flatten(0, 3))
-        channels = raw.transpose(0, 1).flatten(1)
-        self.mean.copy_(channels.mean(1))
-        self.deviation.copy_(channels.std(1).clamp_min(1e-4))
+        channels = channels_of(sample["grid"].flatten(0, 3))
+        self.mean.copy_(channels.mean((0, 1)))
+        self.deviation.copy_(channels.std((0, 1)).clamp_min(1e-4))
         if isinstance(self.decoder, Puppet):
-            self.decoder.prepare(raw)
+            self.decoder.prepare(channels)
 
     # -- how it learns ---------------------------------------------------------------------------------------------------------
 
     def recombine_loss(self, batch: Batch, progress: Progress) -> Terms:
         grid, w, terms = batch["grid"], self.config, Terms()
-        target = self.standard(grid.flatten(0, 3)).unflatten(0, grid.shape[:4])  # (N, 2, 2, 2, 30, T)
+        target = channels_of(grid.flatten(0, 3)).unflatten(0, grid.shape[:4])  # (N, 2, 2, 2, T, 30)
         read = torch.stack([target[:, i, j, k] for i, j, k in CORNERS])
         if w.noise:
-            read = read + (w.noise / self.deviation)[:, None] * progress.randn(*read.shape, like=read)
-        still = read[:, :, :STILL]
-        skeleton = self.skeleton(still[:6].flatten(0, 1)).unflatten(0, (6, -1))
-        view = self.view(still[[0, 1, 2, 3, 6, 7]].flatten(0, 1)).unflatten(0, (6, -1))
-        motion = self.moving(*(x[:4].flatten(0, 1) for x in (read, skeleton, view))).unflatten(0, (4, -1))
-        codes = [motion.float(), skeleton[[0, 1, 4, 5]].float(), view[[0, 1, 4, 5]].float()]  # (4, N, ...): x_111, x_222, one as each
+            read = read + w.noise * progress.randn(*read.shape, like=read)
+        still = self.standard(read)[..., :STILL]
+
+        def code(encoder: nn.Module, *rows: int) -> Tensor:
+            return encoder(still[list(rows)].flatten(0, 1)).float().unflatten(0, (len(rows), -1))
+
+        skeleton, view = code(self.skeleton, 0, 1, 4, 5), code(self.view, 0, 1, 6, 7)  # x_111, x_222, one as each
+        with torch.no_grad():  # what else E_M has to know of the clips that it reads
+            others = [torch.cat([known[:2], code(encoder, 2, 3)]) for known, encoder in ((skeleton, self.skeleton), (view, self.view))]
+        motion = self.moving(*(x.flatten(0, 1) for x in (read[:4], *others))).float().unflatten(0, (4, -1))  # (4, N, T / 8, 128)
         self._seen = view[:2].detach(), batch["degrees"].T
-        made = self.draw_all(*[code[:2] for code in codes])
+        made = self.draw_all(motion[:2].transpose(2, 3), skeleton[:2], view[:2])
         if not w.recombine:
             made, target = (torch.stack([x[:, c, c, c] for c in (0, 1)], 1) for x in (made, target))
-        terms.add("cross", 8 * losses.squared(made, target), w.cross)
-        steps = [codes[0].transpose(2, 3).flatten(1, 2), *codes[1:]]  # each step of a code that moves is one
-        terms.add("triplet", torch.stack([losses.triplet(*pair, w.margin) for code in steps for pair in _pairs(code)]).sum(), w.triplet)
-        alike = [losses.agree(*pair) for code in (*steps, codes[0].mean(3)) for pair in _pairs(code)]
-        terms.add("agree", torch.stack(alike).mean(), w.agree)
-        gap = ((made.float() - target) * self.deviation[:, None]).flatten(0, -3).unflatten(1, (-1, 2))  # (N, 15, 2, T): how far off
-        terms.add("joints", (gap[:, :-1].square().sum(2) + 1e-5).sqrt().mean(), w.joints)
+        gap = (made - target).flatten(0, -3)  # (N, T, 30): how far off, in heights
+        terms.add("cross", 8 * (gap / self.deviation).square().mean(), w.cross)
+        pairs = [(code[2:], code[:2], code[:2].flip(0)) for code in (motion.flatten(1, 2), skeleton, view)]  # each step is one
+        terms.add("triplet", 2 * torch.stack([losses.triplet(*pair, w.margin) for pair in pairs]).sum(), w.triplet)
+        pairs.append(tuple(x.unflatten(1, motion.shape[1:3]).mean(2) for x in pairs[0]))
+        terms.add("agree", torch.stack([losses.agree(*pair) for pair in pairs]).mean(), w.agree)
+        x, y = gap.unflatten(2, (-1, 2)).unbind(3)
+        terms.add("joints", ((x.square() + y.square())[..., :-1] + 1e-5).sqrt().mean(), w.joints)
         terms.add("foot", self.foot_loss(gap), w.foot)
-        terms.add("travel", gap[:, -1].cumsum(2).square().mean(), w.travel)
+        terms.add("travel", gap[..., STILL:].cumsum(1).square().mean(), w.travel)
         return terms
 
     def foot_loss(self, gap: Tensor) -> Tensor:
         """How far the feet's velocities through the picture are off, squared, in units of the deviation of the hips' velocity."""
-        velocity = gap[:, [OTHERS.index(foot) for foot in FEET]].diff(dim=3) + gap[:, -1:, :, 1:]
+        rows = gap.unflatten(2, (-1, 2))
+        velocity = rows[:, :, [OTHERS.index(foot) for foot in FEET]].diff(dim=1) + rows[:, 1:, -1:]
         return (velocity / self.deviation[STILL:].mean()).square().mean()
 
     def after(self, step: int, logged: Mapping[str, float]) -> None:
@@ -243,8 +240,3 @@ class Retarget(Method):
         columns = [*sources, self.retarget(*sources), grid[:, 0, 0, 0]]
         rows = [[motion_picture(clips[n]) for clips in columns] for n in range(len(grid))]
         return Sheet(rows, top=["motion of", "body of", "view of", "retargeted", "truth"])
-
-
-def _pairs(code: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
-    """Of (4, ...): anchor, positive and negative, twice."""
-    return [(code[2], code[0], code[1]), (code[3], code[1], code[0])]

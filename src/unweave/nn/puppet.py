@@ -22,13 +22,14 @@ FAST = 8.0  # the most that a velocity is read as, in typical ones
 
 
 class Puppet(nn.Module):
-    """motion, skeleton, view: numbers in the codes. Channels are (N, 30, T): 14 joints about the hips, x and y each, and their velocity.
+    """motion, skeleton, view: numbers in the codes. Channels are (N, T, 30): 14 joints about the hips, x and y each, and their velocity.
 
     The buffer `typical`, (15,), is to hold the length of each limb that is usual, and of the velocity."""
 
     tree: Tensor
     back: Tensor
     typical: Tensor
+    picture: Tensor
 
     def __init__(self, motion: int, skeleton: int, view: int, widths: tuple[int, int] = (128, 60), hidden: int = 32):
         super().__init__()
@@ -42,8 +43,11 @@ class Puppet(nn.Module):
             last.bias.data.copy_(start)
         tree = _tree()
         self.register_buffer("tree", tree)
-        self.register_buffer("back", tree.inverse())
+        self.register_buffer("back", tree.inverse().contiguous())
         self.register_buffer("typical", torch.ones(limbs))
+        across, up = (torch.kron(tree, torch.tensor(axis)).T for axis in ([[1.0], [0.0]], [[0.0], [1.0]]))  # (15, 30): limbs to channels
+        self.register_buffer("picture", torch.stack([across, up, across]), persistent=False)  # of limbs' x, y and depth
+        self.register_buffer("most", torch.tensor([SLACK] * (limbs - 1) + [FAST]), persistent=False)
 
     def lengths(self, skeleton: Tensor) -> Tensor:
         """Codes (..., D) -> how long each limb is, (..., 15)."""
@@ -55,40 +59,42 @@ class Puppet(nn.Module):
         return turn / (torch.linalg.vector_norm(turn, dim=-1, keepdim=True) + 1e-4)
 
     def directions(self, motion: Tensor) -> Tensor:
-        """Codes (N, D, T / 8) -> where limbs point, no longer than 1, and the velocity: (N, 3, 15, T)."""
-        found = self.space(motion).unflatten(1, (3, -1))
-        return torch.cat([_short(found[:, :, :-1], 1.0, 1), found[:, :, -1:]], 2)
+        """Codes (N, T / 8, D) -> where limbs point, no longer than 1, and the velocity: (N, T, 3, 15)."""
+        found = self.space(motion).unflatten(2, (3, -1))
+        limbs, velocity = found.split([found.shape[3] - 1, 1], 3)
+        x, y, z = limbs.unbind(2)
+        short = (x.square() + y.square() + z.square()).clamp_min(1.0).rsqrt()
+        return torch.cat([limbs * short[:, :, None], velocity], 3)
 
     def grid(self, motion: Tensor, skeleton: Tensor, view: Tensor) -> Tensor:
-        """Codes (N, I, ..), (N, J, ..), (N, K, ..) -> channels of all recombinations, (N, I, J, K, 30, T)."""
+        """Codes (N, I, T / 8, D), (N, J, D), (N, K, D) -> channels of all recombinations, (N, I, J, K, T, 30).
+
+        A body and a view are one matrix, of directions (3 * 15) to channels (30)."""
         n, i, j, k = *motion.shape[:2], skeleton.shape[1], view.shape[1]
-        space = self.directions(motion.flatten(0, 1)).unflatten(0, (n, i)).permute(0, 2, 1, 3, 4)  # (N, 3, I, 15, T)
-        c, s = self.angle(view).unbind(-1)
-        nought = torch.zeros_like(c)
-        seen = torch.stack([c, nought, s, nought, nought + 1, nought], -1).reshape(n, 2 * k, 3) @ space.flatten(2)
-        seen = seen.reshape(n, k, 2, i, 15, -1).permute(0, 4, 3, 1, 2, 5)  # (N, 15, I, K, 2, T)
-        bodies = (self.tree * self.lengths(skeleton)[:, :, None]).flatten(1, 2)
-        made = (bodies @ seen.flatten(2)).reshape(n, j, *seen.shape[1:])  # (N, J, 15, I, K, 2, T)
-        return made.permute(0, 3, 1, 4, 2, 5, 6).flatten(4, 5)
+        space = self.directions(motion.flatten(0, 1)).reshape(n, -1, 45)
+        c, s = self.angle(view)[:, None, None].unbind(-1)  # (N, 1, 1, K) each
+        turn = torch.stack([c, torch.ones_like(c), s], 1)[..., None]  # (N, 3, 1, 1, K, 1)
+        bodies = self.lengths(skeleton).transpose(1, 2)[:, None, :, :, None] * self.picture[:, :, None]  # (N, 3, 15, J, 30)
+        made = space @ (bodies[:, :, :, :, None] * turn).reshape(n, 45, -1)
+        return made.view(n, i, -1, j, k, 30).permute(0, 1, 3, 4, 2, 5)
 
     def prepare(self, channels: Tensor) -> None:
-        """Typical lengths, out of clips (N, 30, T): limbs look as long as they are in some frame."""
-        found = (self.back @ channels.reshape(len(channels), len(self.typical), -1)).unflatten(2, (2, -1))
-        long = torch.linalg.vector_norm(found, dim=2)
-        self.typical.copy_(torch.cat([long[:, :-1].amax(2).mean(0), long[:, -1:].mean((0, 2))]))
+        """Typical lengths, out of clips (N, T, 30): limbs look as long as they are in some frame."""
+        long = torch.linalg.vector_norm(self.limbs(channels), dim=3)
+        self.typical.copy_(torch.cat([long[:, :, :-1].amax(1).mean(0), long[:, :, -1:].mean((0, 1))]))
+
+    def limbs(self, channels: Tensor) -> Tensor:
+        """Where limbs point in the picture, and the velocity: (N, T, 30) -> (N, T, 15, 2)."""
+        return (channels @ torch.kron(self.back, torch.eye(2).to(self.back)).T).unflatten(2, (-1, 2))
 
     def bare(self, channels: Tensor, skeleton: Tensor, view: Tensor) -> Tensor:
-        """What limbs do in the picture (N, 30, T), each over its length, and the camera's cosine and sine beside: (N, 32, T)."""
-        n, _, frames = channels.shape
-        found = (self.back @ channels.reshape(n, 15, -1)) / self.lengths(skeleton)[:, :, None]
-        found = found.reshape(n, 15, 2, frames)
-        found = torch.cat([_short(found[:, :-1], SLACK, 2), _short(found[:, -1:], FAST, 2)], 1)
-        return torch.cat([found.flatten(1, 2), self.angle(view)[:, :, None].expand(-1, -1, frames)], 1)
+        """What limbs do in the picture (N, T, 30), each over its length, and the camera's cosine and sine beside: (N, T, 32).
 
-
-def _short(x: Tensor, most: float, dim: int) -> Tensor:
-    """Vectors along `dim`, the longer ones cut to the length `most`."""
-    return x * (most / torch.linalg.vector_norm(x, dim=dim, keepdim=True).clamp_min(most))
+        channels: clips as they are, through which nothing is learned."""
+        found = self.limbs(channels)
+        scale = torch.minimum(1 / self.lengths(skeleton)[:, None], self.most / torch.hypot(*found.unbind(3)))
+        seen = self.angle(view)[:, None].expand(-1, channels.shape[1], -1)
+        return torch.cat([(found * scale[..., None]).flatten(2), seen], 2)
 
 
 def _tree() -> Tensor:
