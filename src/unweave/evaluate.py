@@ -22,7 +22,6 @@ from torch import Tensor
 
 from unweave import masks
 from unweave.attributes import Attribute, detect
-from unweave.codes import Codes
 from unweave.data import BuiltIn, ClassFolders, Folders, Motions, Table, load
 from unweave.data.classes import Classed
 from unweave.data.feed import match, to_float, to_uint8
@@ -34,6 +33,7 @@ from unweave.metrics import (
     edits,
     factors,
     generators,
+    identity,
     images,
     intervals,
     judges,
@@ -206,7 +206,9 @@ def _add_edits(work: _Work, report: Report) -> None:
     if missing:
         report.notes.append(f"Not measured, because the data has no {' and no '.join(missing)}: every figure that compares with the truth.")
     if work.pairs.worn is not None and work.pairs.others is None:
-        report.notes.append("Not measured: part_match, because files hold one true transfer for each face.")
+        report.notes.append(
+            "Not measured: part_match and identity_kept, because files hold one true transfer for each face, of one person."
+        )
     if work.features is None:
         report.notes.append("Not measured: AlexNet-KID, for want of a features file (--features FILE.npz or UNWEAVE_FEATURES).")
     else:
@@ -255,6 +257,8 @@ def _add_attributes(work: _Work, report: Report) -> None:
     report.measures |= attributes.measure(edit, trial, kinds, judge, accuracies, test.truth)
     if hasattr(test.truth, "set"):  # what the judge says of the true pictures
         report.baselines["truth"] = attributes.ceiling(trial, kinds, judge, test.truth)
+    if trial.strangers is None:
+        report.notes.append(identity.UNKNOWN)
     report.sheets |= {caption: draw(sheet) for caption, sheet in attributes.sliders(edit, trial, kinds).items()}
     if "common" in work.codes:
         known, asked = (data.take("attributes", range(data.lengths["image"])) for data in (train, test))
@@ -272,16 +276,7 @@ def _edit(work: _Work, train: Any) -> attributes.Edit:
     model = work.model
     if "set" in model.verbs:
         return lambda x, own, name, value: model.set(x.to(work.place), {name: value})
-    codes = torch.from_numpy(work.encoded("factors", train, "image", 2 * TRAIN, None))
-    step = attributes.directions(codes, train.take("attributes", range(len(codes)))).to(work.place)
-    names = [kind.name for kind in work.attributes]
-
-    def along(x: Tensor, own: Tensor, name: str, value: float) -> Tensor:
-        i, found = names.index(name), model.encode(x.to(work.place))
-        far = (value - own[:, i, None]).to(work.place) * step[i]
-        return model.decode(found | Codes(factors=found["factors"] + far)).image
-
-    return along
+    return attributes.mean_difference(model, train, [kind.name for kind in work.attributes])
 
 
 def _add_translations(work: _Work, report: Report) -> None:

@@ -10,7 +10,9 @@ import torch
 from scipy.stats import spearmanr
 
 from unweave.attributes import Attribute
+from unweave.codes import Code, Codes, Output
 from unweave.data.feed import to_float, to_uint8
+from unweave.errors import UserError
 from unweave.metrics import attributes, judges
 from unweave.metrics.table import MEASURES, find, ordered
 
@@ -98,7 +100,8 @@ def test_a_choice_is_asked_for_another_class():
 def test_the_right_edit_is_right_about_everything(trial):
     found = measured(right, trial)
     assert list(found) == [f"{k}_{m}" for k in ("hat", "smile") for m in
-                           ("success", "others_kept", "monotone", "error_ratio", "outside_change")]  # fmt: skip
+                           ("success", "others_kept", "monotone", "cycle_error", "error_ratio", "outside_change")]  # fmt: skip
+    assert found["hat_cycle_error"].value == found["smile_cycle_error"].value == 1
     for name in ("hat_success", "smile_success", "hat_others_kept", "hat_monotone", "smile_monotone"):
         assert found[name].value == 1, name
     assert found["hat_error_ratio"].value < 0.01 and found["smile_error_ratio"].value < 0.02
@@ -112,6 +115,18 @@ def test_doing_nothing_keeps_all_and_changes_nothing(trial):
     assert found["hat_success"].value == 0 and found["smile_success"].value < 0.6
     assert found["hat_others_kept"].value == 1 and found["hat_monotone"].value == found["smile_monotone"].value == 0
     assert found["hat_error_ratio"].value == pytest.approx(1) and found["hat_outside_change"].value == 0
+
+
+def test_there_and_back_is_set_against_drawing_again(trial):
+    """A decoder that loses a tenth each time has lost .19 after two edits and .1 after one; what loses nothing has no such ratio."""
+    found = measured(lambda x, own, name, value: 0.9 * x, trial)
+    assert found["hat_cycle_error"].value == pytest.approx(1.9) and found["hat_cycle_error"].n == 50
+    assert "hat_cycle_error" not in measured(nothing, trial)
+
+    def forgetful(x, own, name, value):  # sets what is asked, and loses the other when there is something to do
+        return torch.where((own[:, ("hat", "smile").index(name)] == value)[:, None, None, None], 0.99 * x, both(x, own, name, value))
+
+    assert measured(forgetful, trial)["hat_cycle_error"].value > 10
 
 
 def test_changing_both_is_seen(trial):
@@ -148,6 +163,41 @@ def test_directions_are_differences_of_means():
     torch.testing.assert_close(found[0], codes[has].mean(0) - codes[~has].mean(0), rtol=1e-4, atol=1e-4)
     slope = [np.polyfit(values[:, 1].numpy(), codes[:, d].numpy(), 1)[0] for d in range(5)]
     assert found[1].tolist() == pytest.approx(slope, abs=1e-3)
+
+
+class Flat(torch.nn.Module):
+    """Codes that are the picture itself, in two halves."""
+
+    codes = (
+        Code("common", "spatial", (3, 8, SIDE)),
+        Code("factors", "vector", (3 * 8 * SIDE,)),
+        Code("attributes", "label", (1,), "given"),
+    )
+
+    def __init__(self):
+        super().__init__()
+        self.one = torch.nn.Parameter(torch.ones(()))
+
+    def encode(self, x, domain=None):
+        return Codes(common=self.one * x[:, :, :8], factors=x[:, :, 8:].flatten(1), attributes=torch.zeros(len(x), 1))
+
+    def decode(self, codes, onto=None):
+        return Output(image=torch.cat([codes["common"], codes["factors"].unflatten(1, (3, 8, SIDE))], 2))
+
+
+def test_mean_differences_edit_any_model(trial):
+    """Where pictures are linear in what is true of them, a step along the slopes of all encoded codes is the right edit."""
+    known = Channels(400)
+    known.values = torch.cartesian_prod(torch.tensor([0.0, 1.0]), torch.linspace(0, 1, 200))  # neither tells of the other
+    edit = attributes.mean_difference(Flat(), known, ("hat", "smile"))
+    x = to_float(trial.pictures)
+    for name, value in (("hat", 1.0), ("smile", 0.25)):
+        torch.testing.assert_close(edit(x, trial.values, name, value), right(x, trial.values, name, value), atol=0.01, rtol=0)
+    assert not edit(x, trial.values, "hat", 0.0).requires_grad
+    found = measured(edit, trial)
+    assert found["hat_success"].value == found["smile_success"].value == found["hat_monotone"].value == 1
+    with pytest.raises(UserError, match='no attribute "hatt"'):
+        edit(x, trial.values, "hatt", 1.0)
 
 
 def test_sheets_show_the_slider(trial):

@@ -26,7 +26,7 @@ from unweave.data import cache
 from unweave.data.cartoon import Face, draw
 from unweave.data.dataset import Indices
 from unweave.data.drawn import Drawn
-from unweave.data.people import PARTS, Cast, draw_share, give, mask, without
+from unweave.data.people import PARTS, Cast, draw_share, give, mask, stranger, without
 from unweave.errors import UserError, did_you_mean
 from unweave.method import Need, images
 
@@ -123,6 +123,10 @@ class TwoSets:
             masks.append(mask(wearing, self.part, size, other=face))
         return stack(pictures), stack(masks)
 
+    def strangers(self, indices: Indices, others: Indices, of: str = "a") -> Tensor:
+        """Pictures `indices` of a set with the heads of its faces `others`, one by one: place, colours, parts stay. -> (N, 3, S, S)"""
+        return _strangers(self._faces, indices, others, of)
+
     def _part(self, of: str) -> str:
         part = self._faces.cast.own_part(of)
         if part is None:
@@ -146,10 +150,19 @@ class OneSet:
         change = {"smile": value} if name == "smile" else {f"has_{name}": value >= 0.5}
         return stack([draw(self._faces.face("image", int(i)).with_(**change), self._faces.size) for i in indices])
 
+    def strangers(self, indices: Indices, others: Indices, of: str = "image") -> Tensor:
+        """Pictures `indices` with the heads of the faces `others`, one by one: place, colours, parts stay. -> (N, 3, S, S)"""
+        return _strangers(self._faces, indices, others, of)
+
     def mask(self, indices: Indices, name: str) -> Tensor:
         """Where the part is seen, or would be if the face had it. -> (N, S, S) bool"""
         faces = [self._faces.face("image", int(i)) for i in indices]
         return stack([mask(face if name == "smile" else face.with_(**{f"has_{name}": True}), name, self._faces.size) for face in faces])
+
+
+def _strangers(faces: Faces, indices: Indices, others: Indices, of: str) -> Tensor:
+    pairs = zip(indices, others, strict=True)
+    return stack([draw(stranger(faces.face(of, int(i)), faces.face(of, int(j))), faces.size) for i, j in pairs])
 
 
 def stack(arrays: list[NDArray[np.uint8]] | list[NDArray[np.bool_]]) -> Tensor:

@@ -64,6 +64,11 @@ def give(face: Face, part: str, donor: Face) -> Face:
     return face.with_(**{part: getattr(donor, part), f"has_{part}": True})
 
 
+def stranger(face: Face, other: Face) -> Face:
+    """Somebody else in this picture: the other's eyes, brows, hair and clothes in the same place, with the same colours and parts."""
+    return face.with_(head=json.dumps(json.loads(face.head) | {"seed": json.loads(other.head)["seed"]}))
+
+
 def mask(face: Face, part: str, size: int, other: Face | None = None) -> NDArray[np.bool_]:
     """Where the part is seen. A smile replaces another mouth (that of `other`), so both belong to it."""
     seen = draw_mask(face, part, size)

@@ -17,9 +17,11 @@ from scipy.stats import rankdata
 from torch import Tensor
 
 from unweave.attributes import Attribute, Attributes, agree, numbers, spans
+from unweave.codes import Codes
 from unweave.data.dataset import Dataset
 from unweave.data.feed import to_float
-from unweave.metrics import intervals, transfer
+from unweave.errors import UserError, did_you_mean
+from unweave.metrics import identity, intervals, transfer
 from unweave.metrics.intervals import Estimate
 from unweave.pictures import Sheet
 
@@ -36,12 +38,15 @@ BATCH = 100
 
 @dataclass(frozen=True)
 class Trial:
-    """n fixed test pictures: their rows in the set, pictures uint8 (n, C, S, S), values (n, A), and the values `asked` for (n, A)."""
+    """n fixed test pictures: their rows in the set, pictures uint8 (n, C, S, S), values (n, A), and the values `asked` for (n, A).
+
+    strangers: other people in their places, (n, 9, C, S, S) uint8, where the data can draw them."""
 
     rows: NDArray[np.int64]
     pictures: Tensor
     values: Tensor
     asked: Tensor
+    strangers: Tensor | None = None
 
 
 def trial(data: Dataset, attributes: Attributes, count: int = 500, seed: int = 0) -> Trial:
@@ -55,7 +60,7 @@ def trial(data: Dataset, attributes: Attributes, count: int = 500, seed: int = 0
             asked[:, i] = (values[:, i].round() + torch.from_numpy(random.integers(1, kind.classes, len(rows)))) % kind.classes
         else:
             asked[:, i] = torch.tensor(ASKED)[torch.from_numpy(random.integers(0, len(ASKED), len(rows)))]
-    return Trial(rows, data.take("image", rows), values, asked)
+    return Trial(rows, data.take("image", rows), values, asked, identity.strangers(data, rows))
 
 
 def edited(make: Make, test: Trial, name: str, asked: Tensor) -> Tensor:
@@ -70,7 +75,8 @@ def edited(make: Make, test: Trial, name: str, asked: Tensor) -> Tensor:
 def measure(
     edit: Edit, test: Trial, attributes: Attributes, judge: Judge, accuracies: Sequence[float] | None = None, truth: Any = None
 ) -> dict[str, Estimate]:
-    """`NAME_success`, `NAME_others_kept`, `NAME_monotone` and, with a truth, `NAME_error_ratio` and `NAME_outside_change`, in this order.
+    """`NAME_success`, `NAME_others_kept`, `NAME_monotone`, `NAME_cycle_error` and, with a truth, `NAME_error_ratio`, `NAME_outside_change`
+    and `NAME_identity_kept`, in this order.
 
     judge: (N, C, S, S) -> (N, W). accuracies: of the judge, for each attribute. truth: `set(rows, name, value)` gives the true pictures.
     """
@@ -86,9 +92,21 @@ def measure(
         figures |= _judgements(made, before, test, attributes, i, judge, accuracies)
         if kind.classes <= 2:
             figures[f"{kind.name}_monotone"] = _monotone(make, test, attributes, i, judge, accuracies)
+        figures |= _cycle(edit, make, made, test, kind.name, i)
         if hasattr(truth, "set") and hasattr(truth, "mask") and kind.classes <= 2:
             figures |= _against_truth(kind, made, test, test.asked[:, i], test.values[:, i], truth)
     return figures
+
+
+def _cycle(edit: Edit, make: Make, made: Tensor, test: Trial, name: str, i: int) -> dict[str, Estimate]:
+    """Error of pictures changed as asked and changed back, over that of drawing them again with nothing changed (if there is one)."""
+    now = test.values.clone()
+    now[:, i] = test.asked[:, i]
+    back = edited(lambda rows, name, value: edit(made[rows], now[rows], name, value), test, name, test.values[:, i])
+    again = edited(make, test, name, test.values[:, i])
+    x = to_float(test.pictures)
+    above, below = (transfer.difference(drawn, x).mean((1, 2)) for drawn in (back, again))
+    return {f"{name}_cycle_error": intervals.ratio(above, below)} if below.any() else {}
 
 
 def ceiling(test: Trial, attributes: Attributes, judge: Judge, truth: Any) -> dict[str, Estimate]:
@@ -142,22 +160,20 @@ def rank_correlation(response: ArrayLike) -> NDArray[np.float64]:
 
 def _against_truth(kind: Attribute, made: Tensor, test: Trial, asked: Tensor, own: Tensor, truth: Any) -> dict[str, Estimate]:
     """Error where the part is, over that of doing nothing, and the change elsewhere. Of a yes or no only removals count: of a part that is
-    put on, the truth is one of many."""
-    rows = torch.ones(len(made), dtype=torch.bool) if not kind.classes else own > 0.5
-    if not rows.any():
-        return {}
-    made, asked, indices = made[rows], asked[rows], test.rows[rows.numpy()]
-    before, true = to_float(test.pictures[rows]), torch.empty_like(made)
+    put on, the truth is one of many. And whether all edits still show the person."""
+    before, true = to_float(test.pictures), torch.empty_like(made)
     for value in asked.unique().tolist():
         here = asked == value
-        true[here] = to_float(truth.set(indices[here.numpy()], kind.name, value))
-    region = transfer.dilate(truth.mask(indices, kind.name) | (transfer.difference(true, before) > 1))
-    error, nothing = (transfer.inside(transfer.difference(x, true), region) for x in (made, before))
-    outside = transfer.inside(transfer.difference(made, before), ~region)
-    return {
-        f"{kind.name}_error_ratio": intervals.ratio(error, nothing),
-        f"{kind.name}_outside_change": intervals.mean(outside),
-    }
+        true[here] = to_float(truth.set(test.rows[here.numpy()], kind.name, value))
+    region = transfer.dilate(truth.mask(test.rows, kind.name) | (transfer.difference(true, before) > 1))
+    rows, figures = torch.ones(len(made), dtype=torch.bool) if not kind.classes else own > 0.5, {}
+    if rows.any():
+        error, nothing = (transfer.inside(transfer.difference(x, true), region)[rows] for x in (made, before))
+        figures[f"{kind.name}_error_ratio"] = intervals.ratio(error, nothing)
+        figures[f"{kind.name}_outside_change"] = intervals.mean(transfer.inside(transfer.difference(made, before), ~region)[rows])
+    if test.strangers is not None:
+        figures[f"{kind.name}_identity_kept"] = intervals.mean(identity.kept(made, test.pictures, test.strangers, region))
+    return figures
 
 
 def classes(kind: Attribute, values: Tensor, middle: float) -> NDArray[np.int64]:
@@ -172,6 +188,35 @@ def directions(codes: Tensor, values: Tensor) -> Tensor:
     """
     x, v = codes - codes.mean(0), values - values.mean(0)
     return (v.T @ x) / v.square().sum(0)[:, None].clamp(min=1e-12)
+
+
+def mean_difference(model: Any, known: Dataset, names: Sequence[str], most: int = 4000) -> Edit:
+    """An editor out of any model that encodes and decodes: a step along the slope of its codes over each attribute (`directions`).
+
+    known: pictures with labels, columns "image" and "attributes" (`data.labelled` makes one of any set); it learns from the first `most`.
+    names: their attributes, in order. The step is as long as the value asked for is far from the picture's own, so that must be given:
+
+        edit = mean_difference(model, uw.data("faces@train", size=model.size), ("glasses", "beard", "smile"))
+        edit(pictures, values, "glasses", 1.0)  # (N, C, S, S) and (N, 3) -> (N, C, S, S)
+    """
+    found = [code.name for code in model.codes if code.source == "encoded"]
+    place = next(model.parameters()).device
+    rows = range(min(most, known.lengths["image"]))
+    values = known.take("attributes", rows)
+    with torch.no_grad():
+        parts = [model.encode(to_float(chunk).to(place)).only(*found) for chunk in known.take("image", rows).split(BATCH)]
+    steps = {name: directions(torch.cat([p[name].flatten(1).float().cpu() for p in parts]), values).to(place) for name in found}
+
+    @torch.no_grad()
+    def edit(pictures: Tensor, own: Tensor, name: str, value: float) -> Tensor:
+        if name not in names:
+            raise UserError(f'There is no attribute "{name}" here: {did_you_mean(name, names)}.')
+        i, codes = names.index(name), model.encode(pictures.to(place))
+        far = (value - own[:, i, None]).to(place)
+        moved = {code: codes[code] + (far * step[i]).view_as(codes[code]).to(codes[code]) for code, step in steps.items()}
+        return model.decode(codes | Codes(**moved)).image
+
+    return edit
 
 
 def sliders(edit: Edit, test: Trial, attributes: Attributes) -> dict[str, Sheet]:

@@ -17,7 +17,7 @@ from torch import Tensor
 from unweave import masks
 from unweave.data import cache
 from unweave.data.feed import to_float
-from unweave.metrics import intervals, transfer
+from unweave.metrics import identity, intervals, transfer
 from unweave.metrics.intervals import Estimate
 
 VERSION = 1  # of the choice of pairs
@@ -49,6 +49,7 @@ class Pairs:
 
     worn: a_i with the part of b_j. worn_mask: where it is. others: a_i with the parts of nine other donors, (n, 9, C, S, S).
     clean: b_j without the part. mask: where b_j's part is. tinted: (n,) bool, whether the lenses of b_j are. rows: i and j in the set.
+    strangers_a, strangers_b: other people in the places of a_i and of b_j, (n, 9, C, S, S).
     """
 
     a: Tensor
@@ -60,6 +61,8 @@ class Pairs:
     mask: Tensor | None = None
     tinted: Tensor | None = None
     rows: tuple[np.ndarray, np.ndarray] | None = None
+    strangers_a: Tensor | None = None
+    strangers_b: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.a)
@@ -110,7 +113,8 @@ def test_pairs(data: Any, n: int = 500, seed: int = 0) -> Pairs:
     drawn = torch.from_numpy(np.array(cache.array(name, "truth", shape, fill, "true edits")[0]))
     others, (worn, clean, worn_mask, mask) = drawn[:, :ways], drawn[:, ways:].unbind(1)
     tinted = torch.from_numpy(np.asarray(truth.tinted)[j])
-    return Pairs(a, b, worn, worn_mask[:, 0] > 0, others, clean, mask[:, 0] > 0, tinted, (i, j))
+    strangers = (identity.strangers(data, rows, stream) for rows, stream in ((i, "a"), (j, "b")))
+    return Pairs(a, b, worn, worn_mask[:, 0] > 0, others, clean, mask[:, 0] > 0, tinted, (i, j), *strangers)
 
 
 def _filed_pairs(data: Any, filed: np.ndarray, n: int, seed: int) -> Pairs:
@@ -163,23 +167,25 @@ def measure(
         if judge is not None:
             figures["transfer_success"] = intervals.mean(transfer.seen(judge, made.transfers)).judged(accuracy)
         if pairs.worn is not None and pairs.worn_mask is not None:
-            figures |= against_truth("transfer", made.transfers, pairs.a, pairs.worn, pairs.worn_mask)
+            figures |= against_truth("transfer", made.transfers, pairs.a, pairs.worn, pairs.worn_mask, pairs.strangers_a)
             if pairs.others is not None and pairs.others.shape[1]:
                 figures["part_match"] = part_match(made.transfers, pairs)
     if made.removals is not None:
         if judge is not None:
             figures["removal_success"] = intervals.mean(~transfer.seen(judge, made.removals)).judged(accuracy)
         if pairs.clean is not None and pairs.mask is not None:
-            figures |= against_truth("removal", made.removals, pairs.b, pairs.clean, pairs.mask)
+            figures |= against_truth("removal", made.removals, pairs.b, pairs.clean, pairs.mask, pairs.strangers_b)
     if made.masks is not None and pairs.mask is not None:
         figures |= mask_figures(masks.iou(masks.binary(made.masks)[:, 0], pairs.mask), pairs.tinted)
     return figures
 
 
-def against_truth(edit: str, made: Tensor, before: Tensor, true: Tensor, mask: Tensor) -> dict[str, Estimate]:
-    """Error where the part is, over that of doing nothing, and change elsewhere: EDIT_error_ratio, EDIT_outside_change ...
+def against_truth(
+    edit: str, made: Tensor, before: Tensor, true: Tensor, mask: Tensor, strangers: Tensor | None = None
+) -> dict[str, Estimate]:
+    """Error where the part is, over that of doing nothing, change elsewhere, and whether it is the same person: EDIT_error_ratio ...
 
-    made: (n, C, S, S) in [-1, 1]. before, true: uint8 (n, C, S, S). mask: bool (n, S, S).
+    made: (n, C, S, S) in [-1, 1]. before, true: uint8 (n, C, S, S). mask: bool (n, S, S). strangers: uint8 (n, 9, C, S, S).
     """
     region = transfer.dilate(mask)
     start, goal = to_float(before), to_float(true)
@@ -187,13 +193,17 @@ def against_truth(edit: str, made: Tensor, before: Tensor, true: Tensor, mask: T
     nothing = transfer.inside(transfer.difference(start, goal), region)
     change = transfer.difference(made, start)
     mean, worst = transfer.inside(change, ~region), transfer.worst_block(change, region)
-    outside = "outside_change" if edit == "transfer" else f"{edit}_outside_change"
-    return {
+    of = "" if edit == "transfer" else f"{edit}_"
+    outside = f"{of}outside_change"
+    figures = {
         f"{edit}_error_ratio": intervals.ratio(error, nothing),
         outside: intervals.mean(mean),
         f"{outside}_worst_block_median": intervals.quantile(worst, 0.5),
         f"{outside}_worst_block": intervals.quantile(worst, 0.95),
     }
+    if strangers is not None:
+        figures[f"{of}identity_kept"] = intervals.mean(identity.kept(made, before, strangers, region))
+    return figures
 
 
 def part_match(made: Tensor, pairs: Pairs, batch: int = 100) -> Estimate:

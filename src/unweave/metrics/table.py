@@ -31,6 +31,7 @@ FACTORS = "true factors"
 NEW = "classes that training has not seen"
 CONTENTS = "classes whose contents are known, as letters of typefaces"
 TRUE = "true pictures with another value"
+PEOPLE = "pictures of other people in the same place"
 GRID = "every motion on every body from every view"
 
 MEASURES: dict[str, Measure] = {
@@ -47,6 +48,13 @@ MEASURES: dict[str, Measure] = {
     "removal_outside_change": Measure("mean change outside the part by a removal", "1/255", "lower", CLEAN),
     "removal_outside_change_worst_block": Measure("the same in the worst 8x8 block; 95 % of pictures stay below", "1/255", "lower", CLEAN),
     "removal_outside_change_worst_block_median": Measure("the same in the worst 8x8 block; half stay below", "1/255", "lower", CLEAN),
+    "identity_kept": Measure(
+        "transfers nearest, outside the part, to this person's picture among ten people's in this place; chance .10",
+        "share",
+        "higher",
+        PEOPLE,
+    ),
+    "removal_identity_kept": Measure("the same of removals", "share", "higher", PEOPLE),
     "mask_iou": Measure("overlap of the mask (automatic threshold) with the true one, mean over pictures", "0 to 1", "higher", MASKS),
     "mask_iou_clear": Measure("the same, glasses with clear lenses only", "0 to 1", "higher", MASKS),
     "mask_iou_tinted": Measure("the same, glasses with tinted lenses only", "0 to 1", "higher", MASKS),
@@ -63,6 +71,8 @@ MEASURES: dict[str, Measure] = {
     "intersection_error_ratio": Measure("error to the true face where the part was, over that of doing nothing", "ratio", "lower", CLEAN),
     "union_outside_change": Measure("mean change of a picture of a outside b's part by a union", "1/255", "lower", WORN),
     "intersection_outside_change": Measure("mean change outside the part by an intersection", "1/255", "lower", CLEAN),
+    "union_identity_kept": Measure("as identity_kept: unions, outside b's part, that still show a's person", "share", "higher", PEOPLE),
+    "intersection_identity_kept": Measure("the same of intersections, outside the part", "share", "higher", PEOPLE),
     "zero_residual_a": Measure("size of what the code of a's part says of b, over what it says of a", "ratio", "lower", MEMBERS),
     "zero_residual_b": Measure("size of what the code of b's part says of a, over what it says of b", "ratio", "lower", MEMBERS),
     "alexnet_kid": Measure("distance of transfers to real pictures of b in AlexNet's features", "AlexNet-KID", "lower", "a features file"),
@@ -82,10 +92,16 @@ MEASURES: dict[str, Measure] = {
     "NAME_monotone": Measure(
         "pictures on which the judge's answer rises along the slider (rank correlation >= .95)", "share", "higher", LABELS
     ),
+    "NAME_cycle_error": Measure(
+        "error of pictures changed as asked and back, over that of drawing them again unchanged; at best 1", "ratio", "lower", LABELS
+    ),
     "NAME_error_ratio": Measure(
         "error to the true picture where the attribute shows, over that of doing nothing; of 0 and 1, removals", "ratio", "lower", TRUE
     ),
     "NAME_outside_change": Measure("mean change of the picture elsewhere", "1/255", "lower", TRUE),
+    "NAME_identity_kept": Measure(
+        "edits nearest, elsewhere, to this person's picture among ten people's in this place; chance .10", "share", "higher", PEOPLE
+    ),
     "NAME_leakage_linear": Measure(
         "how often a linear reader tells the attribute from the code that should not know it; chance .50, of K classes 1 / K",
         "share",

@@ -143,7 +143,8 @@ def measure(made: Joined, pairs: Pairs, own: Own, judge: Judge, accuracy: float 
     }
     if pairs.others is not None and pairs.others.shape[1]:
         figures["union_match"] = edits.part_match(made.union, pairs)
-    found = edits.against_truth("union", made.union, pairs.a, pairs.worn, pairs.worn_mask)
+    found = edits.against_truth("union", made.union, pairs.a, pairs.worn, pairs.worn_mask, pairs.strangers_a)
+    strangers = None if pairs.strangers_a is None or pairs.strangers_b is None else torch.cat([pairs.strangers_a, pairs.strangers_b])
     clean, mask = torch.cat([own.clean, pairs.clean]), torch.cat([own.mask, pairs.mask])
-    found |= edits.against_truth("intersection", neither, before, clean, mask)
+    found |= edits.against_truth("intersection", neither, before, clean, mask, strangers)
     return figures | {name: figure for name, figure in found.items() if "worst_block" not in name}
