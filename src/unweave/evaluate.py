@@ -124,7 +124,8 @@ class _Work:
         self.factors = hasattr(data.truth, "points") and bool(self.vectors)  # numbers of a code, beside what is true of its picture
         if self.edits:
             self.judge = judges.part_judge(self.train)
-            self.sees = judges.probability(self.judge)
+            seen = self.features if data.truth is None else None  # of photographs: what a network makes of them that has seen many more
+            self.sees = judges.feature_judge(self.train, seen) if seen else judges.probability(self.judge)
             self.accuracy = judges.accuracy(self.sees, data)
             self.made = edits.make(self.editor, self.pairs)
 
@@ -209,6 +210,8 @@ def _add_edits(work: _Work, report: Report) -> None:
         report.notes.append(
             "Not measured: part_match and identity_kept, because files hold one true transfer for each face, of one person."
         )
+    if work.data.truth is None and work.features is not None:
+        report.notes.append("The judge reads AlexNet's features of each place of a picture; cam's reads the pictures alone.")
     if work.features is None:
         report.notes.append("Not measured: AlexNet-KID, for want of a features file (--features FILE.npz or UNWEAVE_FEATURES).")
     else:

@@ -5,6 +5,7 @@ import torch
 
 from unweave.data import cache
 from unweave.metrics import judges
+from unweave.metrics.images import RandomFeatures
 
 
 class Bars:
@@ -53,6 +54,14 @@ def test_the_judge_of_snapshots_never_looks_at_the_truth():
     bars = Closed(seed=4)
     answer = judges.set_judge(bars, steps=2)(bars.take("b", range(3)).float() / 127.5 - 1)
     assert answer.shape == (3,)
+
+
+def test_features_of_another_network_are_enough():
+    bars = Bars(seed=2, truth=False)
+    ask = judges.feature_judge(bars, RandomFeatures(), most=300)
+    answer = ask(bars.take("b", range(10)).float() / 127.5 - 1)
+    assert answer.shape == (10,) and answer.min() >= 0 and answer.max() <= 1 and not answer.requires_grad
+    assert judges.accuracy(ask, Bars(seed=5)) > 0.9
 
 
 def test_half_visible_is_less_than_visible(judge):

@@ -5,6 +5,9 @@ the evaluation's: it also learns from the training split's truth, where there is
 accuracy on the test split is printed beside every figure that rests on it. `attribute_judge` reads labelled attributes, one network with an
 output for each; training and evaluation ask for different seeds.
 
+On photographs so small a network learns too little from some thousand pictures. Where features of a network that has seen many are at hand,
+`feature_judge` reads those.
+
 A judge must be fair to pictures that are a little wrong, so it is taught with blurred, noisy, stained, moved and recoloured ones, and with
 blends of two pictures whose label is the blend's share (mixup, Zhang et al., 2018): half-visible glasses are half an answer, not a whole
 one.
@@ -31,12 +34,15 @@ from unweave.data import cache
 from unweave.data.feed import to_float
 from unweave.machine import pick_precision
 from unweave.method import Adam, Batch, Group, Method, Muon, Need, Phase, Progress, Terms, images
+from unweave.metrics.images import Extractor
 from unweave.schedules import WarmDecay
 
 log = logging.getLogger("unweave.metrics")
 VERSION = 2  # raise it when a judge's network or lessons change: cached ones are then made anew
 BATCH = 24  # pictures of each set in a step
 EPOCHS = 20  # times that a small set is seen
+CELLS = 7  # places a side at which `feature_judge` looks
+FEATURED = 64  # pictures that it looks at at once
 TWINS = 1500  # faces drawn with and without the part for the evaluation's judge: drawing costs 2 ms each
 
 
@@ -281,6 +287,42 @@ def attribute_judge(data: Pictures, attributes: Attributes, seed: int = 1, steps
         return probabilities(attributes, judge.to(x.device)(x.float()))
 
     return answer
+
+
+def feature_judge(data: Pictures, look: Extractor, most: int = 1500, seed: int = 2) -> Callable[[Tensor], Tensor]:
+    """A judge for photographs: logistic regression on what another network, AlexNet say, sees in each part of a picture.
+
+    data: the training split, streams "a" and "b", of which up to `most` pictures each are learned, half of them soiled or moved.
+    -> callable, (N, C, S, S) in [-1, 1] -> (N,) probability of showing what b shows.
+    """
+    from sklearn.linear_model import LogisticRegression  # late: trainings ask other judges, and need not wait for it
+
+    draw, rows = torch.Generator().manual_seed(seed), []
+    for name in ("a", "b"):
+        which = torch.randperm(data.lengths[name], generator=draw)[:most]
+        parts = [to_float(part) for part in data.take(name, which).split(FEATURED)]
+        rows.append(torch.cat([_cells(look, x if i % 2 else augment(x, draw)) for i, x in enumerate(parts)]))
+    learned, labels = torch.cat(rows), torch.arange(2).repeat_interleave(torch.tensor([len(part) for part in rows]))
+    mean, deviation = learned.mean(0), learned.std(0).clamp_min(1e-6)
+    reader = LogisticRegression(C=1e-4, max_iter=300, class_weight="balanced").fit(((learned - mean) / deviation).numpy(), labels.numpy())
+    weight = torch.from_numpy(reader.coef_[0]).float() / deviation
+    bias = float(reader.intercept_[0]) - float(weight @ mean)
+
+    @torch.no_grad()
+    def answer(x: Tensor) -> Tensor:
+        return torch.cat([(_cells(look, part.float()) @ weight.to(x.device) + bias).sigmoid() for part in x.split(FEATURED)])
+
+    return answer
+
+
+@torch.no_grad()
+def _cells(look: Extractor, x: Tensor) -> Tensor:
+    """(N, C, S, S) -> (N, D): all but the first of the network's maps, channels of length 1 or less, in CELLS x CELLS cells.
+
+    Small pictures are enlarged to twice their side, since such networks are made for larger ones."""
+    x = F.interpolate(x, scale_factor=2.0, mode="bicubic") if x.shape[-1] < 128 else x
+    seen = [stage / (stage.square().sum(1, keepdim=True) + 1).sqrt() for stage in look.maps(x)[1:]]
+    return torch.cat([F.adaptive_avg_pool2d(stage, CELLS).flatten(1) for stage in seen], 1)
 
 
 def probability(judge: Judge) -> Callable[[Tensor], Tensor]:
