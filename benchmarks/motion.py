@@ -16,10 +16,11 @@ import time
 from pathlib import Path
 
 import torch
+from torch import nn
 
 import unweave as uw
 from unweave import retargeting
-from unweave.body import FEET, ROOT, Clip, height, limbs
+from unweave.body import FEET, OTHERS, ROOT, Clip, height, limbs
 from unweave.cli.parsing import count
 from unweave.data import clips
 from unweave.data.feed import Feed
@@ -29,6 +30,7 @@ from unweave.methods.retarget import CORNERS, PRESETS, Retarget
 from unweave.metrics import motion
 
 BATCH = 16
+PUBLISHED = 64  # grids in a step of the paper
 
 
 def main() -> None:
@@ -43,7 +45,7 @@ def main() -> None:
     wish = words.parse_args()
     torch.set_num_threads(1)  # small one-dimensional networks lose by more
     if wish.step:
-        print(json.dumps(steps(), indent=2))
+        print(json.dumps({f"{batch} grids": steps(batch) for batch in (BATCH, PUBLISHED)}, indent=2))
         return
     figures: dict[str, object] = {}
     for preset in wish.presets.split(","):
@@ -102,27 +104,28 @@ def still(joints: torch.Tensor, fps: float) -> dict[str, float]:
     }
 
 
-def steps() -> dict[str, float]:
+def steps(batch: int) -> dict[str, float]:
     """Seconds of a step as it is, of the paper's networks as they are here, and of a plain transcription of these (see `plain`).
 
     Medians of nine, on one thread, in turn, so that all share what else the machine does."""
     data = uw.data("motion@train", size=64)
-    feed = Feed(data, BATCH)
+    feed = Feed(data, batch)
     taken: dict[str, list[float]] = {"ours": [], "paper": [], "plain": []}
-    models = {name: Retarget(PRESETS["default" if name == "ours" else "paper"]) for name in taken}
+    models: dict[str, Retarget | Plain] = {"ours": Retarget(PRESETS["default"]), "paper": Retarget(PRESETS["paper"]), "plain": Plain()}
     optimisers = {}
     for name, model in models.items():
-        model.prepare(data.batch(0, BATCH, 0))
-        optimiser = model.groups["networks"].optimiser if name == "ours" else Adam(1e-3)
+        if isinstance(model, Retarget):
+            model.prepare(data.batch(0, batch, 0))
+        optimiser = model.groups["networks"].optimiser if isinstance(model, Retarget) else Adam(1e-3)
         optimisers[name] = optimiser.build(list(model.parameters()))
     for position in range(10):
         for name, model in models.items():
             start = time.process_time()
             optimisers[name].zero_grad()
-            if name == "plain":
-                loss = plain(model, data, position)
-            else:
+            if isinstance(model, Retarget):
                 loss = model.recombine_loss(feed(position), Progress(1, 0, 0.0, torch.Generator().manual_seed(0))).total
+            else:
+                loss = plain(model, data, position, batch)
             loss.backward()
             optimisers[name].step()
             taken[name].append(time.process_time() - start)
@@ -130,14 +133,48 @@ def steps() -> dict[str, float]:
     return found | {"times": found["plain"] / found["ours"]}
 
 
-def plain(model: Retarget, data: MotionSet, position: int) -> torch.Tensor:
+class Plain(nn.Module):
+    """The paper's networks as anybody writes them down: clips (N, channels, T), `nn.Conv1d` with reflection, layer by layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.motion = nn.Sequential()
+        for before, after in ((30, 64), (64, 96), (96, 128)):
+            self.motion.extend([nn.Conv1d(before, after, 8, 2, 3, padding_mode="reflect"), nn.LeakyReLU(0.2)])
+        self.skeleton, self.view, self.decoder = nn.Sequential(), nn.Sequential(), nn.Sequential()
+        for network, halve, end, numbers in (
+            (self.skeleton, nn.MaxPool1d, nn.AdaptiveMaxPool1d, 16),
+            (self.view, nn.AvgPool1d, nn.AdaptiveAvgPool1d, 8),
+        ):
+            for before, after in ((28, 32), (32, 48), (48, 64)):
+                network.extend([nn.Conv1d(before, after, 7, 1, 3, padding_mode="reflect"), nn.LeakyReLU(0.2), halve(2)])
+            network.extend([end(1), nn.Conv1d(64, numbers, 1), nn.Flatten()])
+        for before, after in ((152, 128), (128, 64), (64, 30)):
+            self.decoder.extend([nn.Upsample(scale_factor=2), nn.Conv1d(before, after, 7, 1, 3, padding_mode="reflect")])
+            if after != 30:
+                self.decoder.extend([nn.LeakyReLU(0.2), nn.Dropout(0.2)])
+        self.mean, self.deviation = torch.zeros(30), torch.ones(30)
+
+    def standard(self, clips: torch.Tensor) -> torch.Tensor:
+        """Clips (N, T, 15, 2) -> standardised channels (N, 30, T)."""
+        hips = clips[:, :, ROOT : ROOT + 1]
+        velocity = torch.cat([torch.zeros_like(hips[:, :1]), hips.diff(dim=1)], 1)
+        channels = torch.cat([clips[:, :, list(OTHERS)] - hips, velocity], 2).flatten(2).transpose(1, 2)
+        return (channels - self.mean[:, None]) / self.deviation[:, None]
+
+    def draw(self, motion: torch.Tensor, skeleton: torch.Tensor, view: torch.Tensor) -> torch.Tensor:
+        still = torch.cat([skeleton, view], 1)[:, :, None].expand(-1, -1, motion.shape[2])
+        return self.decoder(torch.cat([motion, still], 1))
+
+
+def plain(model: Plain, data: MotionSet, position: int, batch: int) -> torch.Tensor:
     """Sample by sample and call by call, as a transcription of the paper goes.
 
     Each clip is projected by itself; each of three encoders is called for x_111, for x_222 and for its two anchors of triplets; each
     recombination is a call of the decoder."""
     from unweave import losses
 
-    rows = data._order("grid", torch.arange(position * BATCH, (position + 1) * BATCH).numpy(), 0)
+    rows = data._order("grid", torch.arange(position * batch, (position + 1) * batch).numpy(), 0)
     samples = []
     for row in rows.tolist():
         w, b, d = data._windows[row], data._bodies[row], data._degrees[row]
