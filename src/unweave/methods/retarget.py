@@ -132,8 +132,9 @@ class Retarget(Method):
 
     def moving(self, channels: Tensor, skeleton: Tensor, view: Tensor) -> Tensor:
         """E_M on channels, (N, T' / 8, 128); the other codes of the same clips tell a puppet's directions, and learn nothing by it."""
-        puppet = isinstance(self.decoder, Puppet)
-        return self.motion(self.decoder.bare(channels, skeleton.detach(), view.detach()) if puppet else self.standard(channels))
+        if isinstance(self.decoder, Puppet):
+            return self.motion(self.decoder.bare(channels, skeleton.detach(), view.detach()))
+        return self.motion(self.standard(channels))
 
     def decode(self, codes: Codes, onto: Tensor | None = None) -> Output:
         """-> clip (N, T', 15, 2), whose hips start at (0, 0). `onto` is unused."""

@@ -138,6 +138,7 @@ class ClipDecoder(nn.Module):
 
     def forward(self, x: Tensor, still: Tensor | None = None) -> Tensor:
         for i, layer in enumerate(self.layers):
+            assert isinstance(layer, Double)
             made = layer(x)
             if i == 0 and still is not None:
                 added = F.linear(still, layer.weight[:, x.shape[2] :].sum(2))
