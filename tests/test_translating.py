@@ -9,8 +9,9 @@ from PIL import Image
 
 import unweave as uw
 from contract import tiny
-from unweave import cli, edits, runs
+from unweave import cli, runs
 from unweave.data.glyphs import face
+from unweave.data.ink import tidied
 from unweave.errors import UserError
 from unweave.methods import get
 from unweave.runs import Run
@@ -67,6 +68,18 @@ def test_alphabet(few_shot: Path, letters: Path, tmp_path: Path) -> None:
     assert whole.height > own.height, "with the truth, and more rows"
 
 
+def test_what_is_of_another_kind_is_said(few_shot: Path, letters: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In one line, and all is written. (A model as it is before training draws middle grey: nothing has the look of letters.)"""
+    for words in (
+        ("alphabet", few_shot, "--examples", letters / "two"),
+        ("translate", few_shot, letters / "one", "--examples", letters / "two"),
+    ):
+        assert run(*words, "-o", tmp_path / words[0]) == 0
+        told = [line for line in capsys.readouterr().err.splitlines() if "another kind" in line]
+        assert len(told) == 1 and "look like the examples" in told[0]
+    assert len(list((tmp_path / "alphabet").glob("?.png"))) == 36 and len(list((tmp_path / "translate").glob("?.png"))) == 3
+
+
 def test_between_two_classes(few_shot: Path, letters: Path, tmp_path: Path) -> None:
     words = ("interpolate", few_shot, letters / "one", letters / "two", "--code", "class_", "--steps", 3, "-o", tmp_path)
     assert run(*words) == 2  # nothing says what to draw
@@ -78,26 +91,33 @@ def test_between_two_classes(few_shot: Path, letters: Path, tmp_path: Path) -> N
 
 
 def test_tidied_ink() -> None:
-    """Dark ink off the middle on uneven paper, and light ink on dark paper: both as the built-in glyphs."""
-    paper = torch.full((2, 3, 64, 64), 0.6)
+    """Dark ink off the middle, light ink on dark paper, faint ink in uneven light, a speck beside: all as the built-in glyphs."""
+    paper = torch.full((3, 3, 64, 64), 0.6)
     paper[0, :, 5:15, 8:13] = -0.8
     paper[1] = -0.5
     paper[1, :, 5:15, 8:13] = 0.9
-    for one in edits.tidied(paper):
+    paper[2] = 0.2 + 0.6 * torch.linspace(0, 1, 64)
+    paper[2, :, 5:15, 8:13] -= 0.4
+    paper[2, :, 40, 50] -= 0.1
+    for one in tidied(paper):
         ink = (one[0] < 0).numpy()
         rows, columns = np.flatnonzero(ink.any(1)), np.flatnonzero(ink.any(0))
         assert len(rows) == 50 and len(columns) == 25 and rows[0] == 7 and abs(columns[0] - 19) <= 1
         assert one.max() == 1.0
     blank = torch.zeros(1, 3, 64, 64)
-    assert torch.equal(edits.tidied(blank), blank)
+    assert torch.equal(tidied(blank), blank)
 
 
 def test_what_is_wrong_is_said(few_shot: Path, model_file: Path, letters: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "empty").mkdir()
+    (tmp_path / "fonts").mkdir()
+    (tmp_path / "fonts" / "one.ttf").write_bytes(b"whatever it holds")
     cases: list[tuple[tuple[object, ...], str]] = [
         (("translate", few_shot, letters / "one", "--examples", tmp_path / "empty", "-o", tmp_path), "holds no pictures"),
         (("translate", model_file, letters / "one", "--examples", letters / "two", "-o", tmp_path), "cannot translate"),
-        (("alphabet", few_shot, "--examples", "lucit", "-o", tmp_path), "lucid"),
+        (("alphabet", few_shot, "--examples", "lucit", "-o", tmp_path), 'did you mean "lucid"?'),
+        (("alphabet", few_shot, "--examples", tmp_path / "none", "-o", tmp_path), "check the path, or name one of 464"),
+        (("alphabet", few_shot, "--examples", tmp_path / "fonts", "-o", tmp_path), "name it, as"),
         (("alphabet", few_shot, "--examples", "lucid", "--letters", "ab", "-o", tmp_path), "--letters takes"),
     ]
     for words, said in cases:

@@ -22,13 +22,13 @@ from PIL import Image
 from torch import Tensor
 
 from unweave import verbs
-from unweave.data.feed import to_float
 from unweave.data.folders import list_pictures
-from unweave.data.fonts import placed
+from unweave.data.ink import tidied
 from unweave.data.photo import Photo, decode, square_box
 from unweave.errors import UserError
 from unweave.masks import binary
 from unweave.method import Method
+from unweave.metrics.looks import remarks
 from unweave.pictures import Sheet, draw, gif, overlay, strip, to_image
 from unweave.runs import write
 
@@ -239,6 +239,8 @@ def translate(
         for paths, squares in _batches(contents, model, fit, done):
             squares = tidied(squares) if tidy else squares
             made = {name: verbs.translate(model, squares, pictures) for name, pictures in shown.items()}
+            if not rows:
+                done.notes += [f"{name}: {said}" for name, drawn in made.items() for said in remarks(drawn, shown[name], tidy)]
             for i, path in enumerate(paths):
                 for name, drawn in made.items():
                     writer.draw(path, f"-{name}" if len(made) > 1 else "", partial(to_image, drawn[i]))
@@ -248,14 +250,22 @@ def translate(
         return writer.finish(Sheet([heads, *rows], top=["", *shown]))
 
 
-def alphabet(model: Method, contents: Mapping[str, Tensor], examples: Tensor, out: Path, truth: Mapping[str, Tensor] | None = None) -> Done:
+def alphabet(
+    model: Method,
+    contents: Mapping[str, Tensor],
+    examples: Tensor,
+    out: Path,
+    truth: Mapping[str, Tensor] | None = None,
+    tidy: bool = False,
+) -> Done:
     """All contents in the class of the examples: OUT/<name>.png and OUT/sheet.png, beside the truth when there is any.
 
-    contents, truth: by name, pictures (3, S, S) in [-1, 1]. examples: (K, 3, S, S).
+    contents, truth: by name, pictures (3, S, S) in [-1, 1]. examples: (K, 3, S, S). tidy: they were `tidied`.
     """
     done = Done()
     folder(out)
     made = verbs.translate(model, torch.stack(list(contents.values())).to(_device(model)), examples.to(_device(model))).cpu()
+    done.notes += [f"examples: {said}" for said in remarks(made, examples, tidy)]
     done.written = [save_image(to_image(one), out / f"{name}.png") for name, one in zip(contents, made)]
     across = 12
     rows: list[list[Tensor | None]] = [list(examples[:across])]
@@ -269,23 +279,6 @@ def alphabet(model: Method, contents: Mapping[str, Tensor], examples: Tensor, ou
             left.append("truth")
     done.sheet = save_image(draw(Sheet(rows, left=left), scale=1 if model.size >= 64 else 2), out / "sheet.png")
     return done
-
-
-def tidied(squares: Tensor) -> Tensor:
-    """Pictures of ink on paper, such as handwriting, placed as the built-in glyphs: cut out, longest side 50 of 64, black on white.
-
-    (N, 3, S, S) in [-1, 1] -> the same. A picture darker than not is taken for light ink on dark paper. Blank ones stay as they are.
-    """
-    out = squares.clone()
-    for i, picture in enumerate(squares.cpu()):
-        grey = picture.mean(0)
-        paper = grey.median()
-        ink = (grey - paper).abs()
-        if ink.max() > 0.2:
-            level = (ink / ink.max() - 0.15).clamp(min=0) / 0.85  # paper is never quite even
-            drawn = placed(to_image(level[None]), len(grey))
-            out[i] = to_float(torch.from_numpy(drawn.copy())).to(out)
-    return out
 
 
 def slide(model: Method, pictures: Sequence[Path], attribute: str, values: Sequence[float], out: Path, fit: str = "crop") -> Done:

@@ -110,17 +110,18 @@ def test_small_classes_and_loose_pictures_are_named(tmp_path: Path) -> None:
     Image.new("RGB", (9, 9)).save(root / "loose.png")
     (root / "class00" / "broken.png").write_text("no picture")
     notes = "\n".join(load(ClassFolders(str(root)), 16).notes)
-    assert "one picture alone: lonely" in notes and "1 pictures are in no class folder" in notes and "skipped 1" in notes
+    assert "one picture alone: lonely" in notes and "in no class folder: 1 of" in notes
+    assert "cannot be read: 1 of" in notes and "broken.png" in notes
 
 
 def test_what_is_no_set_of_classes(tmp_path: Path) -> None:
     one = make(tmp_path / "one", 1, 5)
-    with pytest.raises(UserError, match="at least two"):
+    with pytest.raises(UserError, match="one class alone with two pictures .* at least two"):
         load(ClassFolders(str(one)), 16)
     with pytest.raises(UserError, match="no class folders"):
         load(ClassFolders(str(one / "class00")), 16)
     single = make(tmp_path / "single", 3, 1)
-    with pytest.raises(UserError, match="class00, class01, class02 with one picture"):
+    with pytest.raises(UserError, match="no class with two pictures .* of class00, class01, class02 there is one picture alone"):
         load(ClassFolders(str(single)), 16)
     with pytest.raises(UserError, match="set of classes would fit"):
         match(NEEDS, load("rectangles", 16, n=4))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from unweave.data import ClassFolders, load
 from unweave.data.fonts import draw_font, placed
@@ -57,13 +58,15 @@ def test_a_folder_of_fonts(tmp_path: Path) -> None:
     for i in range(6):
         make(tmp_path / f"f{i}.ttf", f"Family {i // 2}" if i < 2 else f"Family {i}")
     (tmp_path / "broken.otf").write_bytes(b"no font")
+    Image.new("L", (9, 9)).save(tmp_path / "stray.png")
     make(tmp_path / "short.ttf", "Short", "ABC")
     sets = {split: load(ClassFolders(str(tmp_path)), 32, split) for split in ("train", "val", "test")}
     names = {split: data.classes for split, data in sets.items()}  # type: ignore[attr-defined]
     assert sorted(sum(names.values(), ())) == [f"f{i}" for i in range(6)]
     assert any({"f0", "f1"} <= set(found) for found in names.values()), "siblings stay together"
     said = "\n".join(sets["train"].notes)
-    assert "skipped 2" in said and "broken.otf" in said and "short.ttf lacks DEFGHIJK" in said
+    assert "skipped 2" in said and "beside the fonts are left out: 1" in said
+    assert "broken.otf" in said and "short.ttf lacks DEFGHIJK" in said
     assert sets["train"].lengths["image"] == 36 * len(names["train"])
 
 
@@ -73,12 +76,10 @@ def test_what_is_no_font(tmp_path: Path) -> None:
     (tmp_path / "x.woff2").write_bytes(b"wOF2 and no more")
     with pytest.raises(UserError, match="convert it to TTF"):
         draw_font(tmp_path / "x.woff2", 32)
-    with pytest.raises(UserError, match="at least two"):
+    with pytest.raises(UserError, match="no font that can be used, and at least two .* skipped: .*x.woff2"):
         load(ClassFolders(str(tmp_path)), 32)
 
 
 def test_nothing_cannot_be_placed() -> None:
-    from PIL import Image
-
     with pytest.raises(ValueError, match="no ink"):
         placed(Image.new("L", (9, 9)), 32)

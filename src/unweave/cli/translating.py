@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -81,8 +82,8 @@ def alphabet(argv: list[str]) -> int:
     contents, _ = _letters(wish.contents or PLAIN, model.size, wish, done)
     import torch
 
-    made = edits.alphabet(model, contents, torch.stack(list(shown.values())), Path(wish.out), truth)
-    made.broken, made.notes = done.broken, done.notes
+    made = edits.alphabet(model, contents, torch.stack(list(shown.values())), Path(wish.out), truth, wish.tidy and not named)
+    made.broken, made.notes = done.broken, done.notes + made.notes
     return report(made)
 
 
@@ -99,26 +100,23 @@ def _letters(name: str, size: int, wish: Alphabet, done: Done) -> tuple[dict[str
 
     from unweave import edits
     from unweave.data.feed import to_float
-    from unweave.data.fonts import ENDINGS, draw_font
-    from unweave.data.glyphs import CHARACTERS, face, faces
+    from unweave.data.fonts import ENDINGS, draw_font, fonts_in
+    from unweave.data.glyphs import CHARACTERS, PLAIN, face, faces
 
     if Path(name).suffix.lower() in ENDINGS:
         drawn = draw_font(name, size)
     elif name in faces() and not Path(name).exists():
         drawn = face(name, size)
     elif Path(name).exists():
+        if Path(name).is_dir() and (fonts := fonts_in(name)):
+            raise UserError(f'The folder "{name}" holds fonts, of which one is a style: name it, as {fonts[0]}.')
         found, read = {}, edits.read(edits.pictures([name]), size, wish.fit, done, wish.tidy)
         for path, picture in read:
             found[path.stem if path.stem not in found else path.name] = picture
         return found, False
     else:
-        raise UserError(f'There is no folder, font file or built-in typeface "{name}": {_near(name)}.')
+        near = get_close_matches(name.lower(), faces(), n=1)
+        hint = f'did you mean "{near[0]}"?' if near else f"check the path, or name one of {len(faces())} typefaces, as {PLAIN}."
+        raise UserError(f'There is no folder, font file or built-in typeface "{name}": {hint}')
     pictures = to_float(torch.from_numpy(drawn.copy()))[:, None].expand(-1, 3, -1, -1)
     return dict(zip(CHARACTERS, pictures, strict=True)), True
-
-
-def _near(name: str) -> str:
-    from unweave.data.glyphs import faces
-    from unweave.errors import did_you_mean
-
-    return did_you_mean(name, faces())

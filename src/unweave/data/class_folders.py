@@ -40,8 +40,11 @@ class PictureClasses(Classed):
         small = sorted(name for name, count in counts.items() if count < 2)
         usable = sorted(name for name, count in counts.items() if count >= 2)
         if len(usable) < 2:
-            why = f"; {_some(small)} with one picture does not count" if small else ""
-            raise UserError(f"{listing.root} has {len(usable)} classes with two pictures or more, and at least two are needed{why}.")
+            why = f"; of {_some(small)} there is one picture alone" if small else ""
+            many = {0: "no class", 1: "one class alone"}[len(usable)]
+            raise UserError(
+                f"{listing.root} has {many} with two pictures or more, and at least two are needed{why}: add folders or pictures."
+            )
         of_split = split_classes(usable)
         held_pictures = set(of_split.values()) == {"train"}
         rows = [row for row in good if named[row] in of_split]
@@ -92,11 +95,12 @@ class PictureClasses(Classed):
         if small:
             lines.append(f"left out, with one picture alone: {_some(small)}")
         if few := [name for name in usable if counts[name] < FEW]:
-            lines.append(f"{len(few)} classes have fewer than {FEW} pictures: {_some(few)}")
+            lines.append(f"with fewer than {FEW} pictures: {_some(few)}")
         if loose:
-            lines.append(f"{loose:,} pictures are in no class folder and are left out")
+            lines.append(f"left out, in no class folder: {loose:,} of the pictures")
         if self.broken:
-            lines.append(f"skipped {len(self.broken):,} files that cannot be read: {self.broken[0][1]}")
+            first = "; ".join(why.rstrip(".") for _, why in self.broken[:5])
+            lines.append(f"skipped, cannot be read: {len(self.broken):,} of the files: {first}" + ("; ..." if len(self.broken) > 5 else ""))
         return lines
 
 

@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from unweave.data import ClassFolders, cache
 from unweave.data.classes import split_classes
+from unweave.data.folders import list_pictures
 from unweave.data.glyphs import CHARACTERS, Lettered
 from unweave.errors import UserError
 
@@ -104,22 +105,34 @@ class Fonts(Lettered):
         self.broken = [(path, error) for path, error in zip(paths, errors) if error is not None]
         good = [row for row, error in enumerate(errors) if error is None]
         if len(good) < 2:
-            why = f"; skipped: {self.broken[0][1]}" if self.broken else ""
-            raise UserError(f"{root} holds {len(good)} fonts that can be used, and at least two are needed{why}")
+            why = f"; skipped: {self.broken[0][1]}" if self.broken else "; add font files."
+            many = {0: "no font", 1: "one font alone"}[len(good)]
+            raise UserError(f"{root} holds {many} that can be used, and at least two are needed{why}")
         names = [str(path.relative_to(root).with_suffix("")) for path in paths]
         names = [name if names.count(name) == 1 else str(path.relative_to(root)) for name, path in zip(names, paths)]
         of_split = split_classes([names[row] for row in good], [family(paths[row]) for row in good])
         shared = set(of_split.values()) == {"train"}  # too few to hold any out
         rows = [row for row in good if shared or of_split[names[row]] == split][:n]
-        self.notes = tuple(_said(len(good), len(rows), split, shared, self.broken))
+        self.notes = tuple(_said(len(good), len(rows), split, shared, self.broken, _pictures(root)))
         key = f"{key}-{split}" + ("" if n is None else f"-{n}")
         super().__init__([(row, names[row]) for row in rows], size=size, split=split, key=key)
 
 
-def _said(good: int, here: int, split: str, shared: bool, broken: Sequence[tuple[Path, str]]) -> list[str]:
+def _pictures(root: Path) -> int:
+    """How many pictures lie among the fonts."""
+    try:
+        return len(list_pictures(root).names)
+    except UserError:
+        return 0
+
+
+def _said(good: int, here: int, split: str, shared: bool, broken: Sequence[tuple[Path, str]], pictures: int) -> list[str]:
     lines = [f"{good} fonts, {here} of them in {split}"]
+    if pictures:
+        lines.append(f"pictures beside the fonts are left out: {pictures:,}")
     if shared:
         lines.append("fewer than five families: none is held out, so val and test show what training has seen")
     if broken:
-        lines.append(f"skipped {len(broken)} fonts: " + "; ".join(why for _, why in broken[:5]) + ("; ..." if len(broken) > 5 else ""))
+        few = "; ".join(why.rstrip(".") for _, why in broken[:5])
+        lines.append(f"skipped {len(broken)} font files: {few}" + ("; ..." if len(broken) > 5 else ""))
     return lines
