@@ -27,7 +27,6 @@ class Puppet(nn.Module):
     The buffer `typical`, (15,), is to hold the length of each limb that is usual, and of the velocity."""
 
     tree: Tensor
-    picture: Tensor
     most: Tensor
     back: Tensor
     typical: Tensor
