@@ -17,6 +17,7 @@ from unweave.nn.blocks import (
     ModulatedResidual,
     Modulation,
     Residual,
+    doubled,
     down,
     norm,
     together,
@@ -153,6 +154,17 @@ def test_convolutions_of_small_maps_are_convolutions(kind: type[nn.Module], side
     torch.testing.assert_close(made, expected, rtol=1e-5, atol=1e-5)
     for own, true in zip(gradients(made, x, *conv.parameters()), gradients(expected, x, *plain.parameters()), strict=True):
         torch.testing.assert_close(own, true, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_doubled_map_is_convolved_as_if_it_were_there(kernel: int, bias: bool) -> None:
+    """Forward and backward, at the borders too."""
+    conv, x = nn.Conv2d(5, 3, kernel, 1, kernel // 2, bias=bias), torch.randn(2, 5, 4, 6, requires_grad=True)
+    made, expected = doubled(x, conv), conv(F.interpolate(x, scale_factor=2))
+    torch.testing.assert_close(made, expected, rtol=1e-5, atol=1e-5)
+    for own, true in zip(gradients(made, x, *conv.parameters()), gradients(expected, x, *conv.parameters()), strict=True):
+        torch.testing.assert_close(own, true, rtol=1e-4, atol=1e-5)
 
 
 def test_together_is_one_by_one() -> None:

@@ -8,7 +8,20 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unweave.nn.blocks import SLOPE, Double, Halve, ModulatedDouble, ModulatedResidual, Modulation, Norm, Residual, activation, norm, up
+from unweave.nn.blocks import (
+    SLOPE,
+    Double,
+    Halve,
+    ModulatedDouble,
+    ModulatedResidual,
+    Modulation,
+    Norm,
+    Residual,
+    activation,
+    doubled,
+    norm,
+    up,
+)
 
 
 class Decoder(nn.Module):
@@ -43,7 +56,7 @@ class ResidualDecoder(nn.Module):
 
     def forward(self, code: Tensor) -> Tensor:
         h = self.body(code)
-        edges = self.shape(F.interpolate(F.leaky_relu(h, SLOPE), scale_factor=2))
+        edges = doubled(F.leaky_relu(h, SLOPE), self.shape)
         return edges + F.interpolate(self.colour(h), scale_factor=2, mode="bilinear")  # straight through: colours are learned soon
 
 
