@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unweave.nn.blocks import SLOPE, doubled
+from unweave.nn.blocks import SLOPE
 
 
 def adain(x: Tensor, scale: Tensor, shift: Tensor, eps: float = 1e-5) -> Tensor:
@@ -32,14 +32,14 @@ def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Conv2d:
 
 
 class Normed(nn.Module):
-    """Convolution, instance norm, ReLU (`last`: without it; `double`: of a map whose pixels are repeated to twice the size)."""
+    """Convolution, instance norm, ReLU (`last`: without it)."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, last: bool = False, double: bool = False):
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, last: bool = False):
         super().__init__()
-        self.conv, self.last, self.double = _conv(inputs, outputs, kernel, stride), last, double
+        self.conv, self.last = _conv(inputs, outputs, kernel, stride), last
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.instance_norm(doubled(x, self.conv) if self.double else self.conv(x))
+        x = F.instance_norm(self.conv(x))
         return x if self.last else F.relu(x)
 
 
@@ -112,7 +112,7 @@ class AdaINDecoder(nn.Module):
         super().__init__()
         self.patch, self.fine = patch, fine
         self.blocks = nn.ModuleList([AdaINResidual(widths[0]), AdaINResidual(widths[0])])
-        self.ups = nn.ModuleList([_conv(i, o, 3) if fine else Normed(i, o, 5, double=True) for i, o in pairwise(widths)])
+        self.ups = nn.ModuleList([_conv(i, o, 3) if fine else Normed(i, o, 5) for i, o in pairwise(widths)])
         self.steered = nn.ModuleList([AdaINResidual(o) for o in widths[1:]] if fine else [])
         self.last = _conv(widths[-1], (4 if patch > 1 else outputs) * patch**2, 3 if fine else 7)
         self.paint = nn.Sequential(nn.ReLU(), _conv(4, outputs, 3)) if patch > 1 else nn.Identity()  # or the squares would show
@@ -130,7 +130,7 @@ class AdaINDecoder(nn.Module):
             if self.fine:  # the convolution first, at a quarter of the cost
                 h = self.steered[k](F.interpolate(up(h), scale_factor=2, mode="nearest"), next(numbers))
             else:
-                h = up(h)
+                h = up(F.interpolate(h, scale_factor=2, mode="nearest"))
         return self.paint(F.pixel_shuffle(self.last(h), self.patch))
 
 
