@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unweave import sampled
@@ -15,7 +16,7 @@ from unweave.attributes import Attribute
 from unweave.codes import Code, Codes, Output
 from unweave.data.faces import Faces
 from unweave.data.feed import to_float
-from unweave.metrics import images, samples, steering
+from unweave.metrics import images, samples, spaces, steering
 from unweave.metrics.images import RandomFeatures
 from unweave.metrics.table import find
 
@@ -155,6 +156,22 @@ def test_a_way_brings_styles_where_it_says() -> None:
     assert torch.allclose(place, torch.where(on, 2.0, -2.0)[:, None].expand(-1, 3), atol=1e-5)
     only = steering.Way(direction, middle, "fine", 2.0).to(model, style, on)
     assert torch.equal(only[:, :2], style[:, :2]) and torch.allclose(only[:, 2], moved[:, 2])
+
+
+def test_a_direction_that_moves_two_things_is_turned_to_one() -> None:
+    model = Formula()
+    w = model.map(normal(400, 4))[:, 0]
+    both = w[:, :2].std(0).mean() * F.normalize(torch.tensor([1.0, 1.0, 0.0, 0.0]), dim=0)
+    start = steering.Way(both, w.mean(0), "all", 2.0)
+    way = steering.Way(steering.refined(model, 0, start, w, left_and_right, steps=150), w.mean(0), "all", 2.0)
+    kinds, style = (Attribute("left"), Attribute("right")), model.map(normal(200, 4))
+    before = left_and_right(model.decode(Codes(style=style)).image)
+    figures = []
+    for one in (start, way):
+        after = left_and_right(model.decode(Codes(style=one.to(model, style, before[:, 0] <= 0.5))).image)
+        figures.append([share.float().mean().item() for share in spaces.turned(kinds, 0, before, after)])
+    (_, kept_before), (turned, kept) = figures
+    assert kept_before < 0.8 and turned > 0.95 and kept > 0.95
 
 
 def test_an_attribute_that_no_sample_has_is_said() -> None:

@@ -277,12 +277,12 @@ def part_judge(data: Pictures, seed: int = 2, steps: int = 900) -> Judge:
 def attribute_judge(data: Pictures, attributes: Attributes, seed: int = 1, steps: int = 1500) -> Callable[[Tensor], Tensor]:
     """A judge of attributes, from the labels of the training split: columns "image" and "attributes", in the order of `attributes`.
 
-    -> callable, (N, C, S, S) in [-1, 1] -> (N, W): probabilities and numbers, laid out as the code `attributes`.
+    -> callable, (N, C, S, S) in [-1, 1] -> (N, W): probabilities and numbers, laid out as the code `attributes`; with a gradient where the
+    pictures have one.
     """
     config = AttributeJudgeConfig(size=data.size, names=tuple(a.name for a in attributes), classes=tuple(a.classes for a in attributes))
-    judge = taught(AttributeJudge, config, data, seed, steps, False)
+    judge = taught(AttributeJudge, config, data, seed, steps, False).requires_grad_(False)
 
-    @torch.no_grad()
     def answer(x: Tensor) -> Tensor:
         return probabilities(attributes, judge.to(x.device)(x.float()))
 
