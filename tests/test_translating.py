@@ -91,21 +91,26 @@ def test_between_two_classes(few_shot: Path, letters: Path, tmp_path: Path) -> N
 
 
 def test_tidied_ink() -> None:
-    """Dark ink off the middle, light ink on dark paper, faint ink in uneven light, a speck beside: all as the built-in glyphs."""
-    paper = torch.full((3, 3, 64, 64), 0.6)
+    """Dark ink off the middle, light ink on dark paper, faint ink in uneven light, a speck beside, padded: all as the built-in glyphs."""
+    paper = torch.full((5, 3, 64, 64), 0.6)
     paper[0, :, 5:15, 8:13] = -0.8
     paper[1] = -0.5
     paper[1, :, 5:15, 8:13] = 0.9
     paper[2] = 0.2 + 0.6 * torch.linspace(0, 1, 64)
     paper[2, :, 5:15, 8:13] -= 0.4
     paper[2, :, 40, 50] -= 0.1
+    paper[3:, :, 25:35, 30:35] = -0.4
+    paper[3, :, :, :8] = paper[3, :, :, -9:] = 1
+    paper[4, :, :21] = paper[4, :, -20:] = 1  # most of it
     for one in tidied(paper):
         ink = (one[0] < 0).numpy()
         rows, columns = np.flatnonzero(ink.any(1)), np.flatnonzero(ink.any(0))
         assert len(rows) == 50 and len(columns) == 25 and rows[0] == 7 and abs(columns[0] - 19) <= 1
         assert one.max() == 1.0
-    blank = torch.zeros(1, 3, 64, 64)
-    assert torch.equal(tidied(blank), blank)
+    for blank in (torch.zeros(1, 3, 64, 64), torch.ones(1, 3, 64, 64)):
+        assert torch.equal(tidied(blank), blank)
+    letters = torch.from_numpy(face("lucid", 64)).float()[:, None].expand(-1, 3, -1, -1) / 127.5 - 1
+    assert (tidied(letters) - letters).abs().mean() < 0.08, "what is tidy stays, but for its edges"
 
 
 def test_what_is_wrong_is_said(few_shot: Path, model_file: Path, letters: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
