@@ -64,7 +64,7 @@ def main() -> None:
     accuracies = judges.attribute_accuracy(judge, test, kinds)
     trial = attributes.trial(test, kinds, wish.n)
     edits: dict[str, tuple[Any, attributes.Edit]] = {
-        f"{plain.name} + mean difference": (plain, attributes.mean_difference(plain, train, names)),
+        "mean-difference": (plain, attributes.mean_difference(plain, train, names)),
         wish.model: (model, lambda x, own, name, value: model.set(x, {name: value})),
     }
     for row, (made_by, edit) in edits.items():
@@ -72,7 +72,7 @@ def main() -> None:
         figures |= attributes.measure(edit, trial, kinds, judge, accuracies, test.truth)
         for caption, sheet in attributes.sliders(edit, trial, kinds).items():
             wish.out.mkdir(parents=True, exist_ok=True)
-            draw(sheet).save(wish.out / f"{caption.split(':')[0]} {row}.png".replace(" ", "-").lower())
+            draw(sheet).save(wish.out / f"{caption.split(':')[0]} {row}.png".replace(" ", "-"))
         record(
             wish.rows,
             wish.seed,
