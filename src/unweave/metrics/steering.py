@@ -32,7 +32,7 @@ Judge = Callable[[Tensor], Tensor]  # pictures (N, C, S, S) in [-1, 1] -> (N, A)
 REACHES = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0)  # how far from the middle a sample is brought, in standard deviations along the direction
 TURNS, TURNED = 250, 32  # steps in which a direction is turned, samples in each
 RATE = 0.12  # a step's size, as an angle
-KEEP = 20.0  # weight of the squared change of what is read of the others, beside the cross-entropy of what is asked
+KEEP = 30.0  # weight of the squared change of what is read of the others, beside the cross-entropy of what is asked
 STEPS = 300  # of a projection
 SHOWN = 8
 
