@@ -163,7 +163,7 @@ def test_a_direction_that_moves_two_things_is_turned_to_one() -> None:
     w = model.map(normal(400, 4))[:, 0]
     both = w[:, :2].std(0).mean() * F.normalize(torch.tensor([1.0, 1.0, 0.0, 0.0]), dim=0)
     start = steering.Way(both, w.mean(0), "all", 2.0)
-    way = steering.Way(steering.refined(model, 0, start, w, left_and_right, steps=150), w.mean(0), "all", 2.0)
+    way = steering.Way(steering.refined(model, 0, start, w, left_and_right, keep=10.0, steps=150), w.mean(0), "all", 2.0)
     kinds, style = (Attribute("left"), Attribute("right")), model.map(normal(200, 4))
     before = left_and_right(model.decode(Codes(style=style)).image)
     figures = []

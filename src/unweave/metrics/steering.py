@@ -30,9 +30,12 @@ if TYPE_CHECKING:
 
 Judge = Callable[[Tensor], Tensor]  # pictures (N, C, S, S) in [-1, 1] -> (N, A) in [0, 1], what it reads of each attribute
 REACHES = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0)  # how far from the middle a sample is brought, in standard deviations along the direction
-TURNS, TURNED = 250, 32  # steps in which a direction is turned, samples in each
+TURNS, TURNED = 200, 32  # steps in which a direction is turned, samples in each
 RATE = 0.12  # a step's size, as an angle
-KEEP = 30.0  # weight of the squared change of what is read of the others, beside the cross-entropy of what is asked
+KEEPS = (
+    5.0,
+    30.0,
+)  # weights of the squared change of what is read of the others, beside the cross-entropy of what is asked; both are tried
 STEPS = 300  # of a projection
 SHOWN = 8
 
@@ -88,19 +91,19 @@ def find(model: Any, kinds: Attributes, w: Tensor, found: Tensor, finder: Judge,
         ]
         scores = [right(i, way) for way in tries]
         best = tries[scores.index(max(scores))]
-        after = refined(model, i, best, w, finder)
-        tries = [best, *[Way(after, middle, best.layers, reach) for reach in REACHES]]
+        after = [refined(model, i, best, w, finder, keep) for keep in KEEPS]
+        tries = [best, *[Way(direction, middle, best.layers, reach) for direction in after for reach in REACHES]]
         scores = [max(scores), *[right(i, way) for way in tries[1:]]]
         ways.append(tries[scores.index(max(scores))])
     return ways
 
 
-def refined(model: Any, which: int, way: Way, w: Tensor, judge: Judge, steps: int = TURNS) -> Tensor:
+def refined(model: Any, which: int, way: Way, w: Tensor, judge: Judge, keep: float, steps: int = TURNS) -> Tensor:
     """A way's direction, (W,), turned until the judge sees the attribute `which` come and go and all others stay.
 
     A plane between samples says in what they differ, not what to do to one of them. So the judge's gradient is followed through the
     generator: fresh samples are brought to the other side, nearly as far as the way brings them. w: (N, W), samples by which a standard
-    deviation is counted.
+    deviation is counted. keep: weight of the others.
     """
     generator, middle = torch.Generator().manual_seed(3), w.mean(0)
     there = next(model.parameters()).device
@@ -126,7 +129,7 @@ def refined(model: Any, which: int, way: Way, w: Tensor, judge: Judge, steps: in
             after = judge(model.decode(codes | Codes(style=moved)).image)
             asked = F.binary_cross_entropy(after[:, which].clamp(1e-4, 1 - 1e-4), on.to(after))
             others = [j for j in range(after.shape[1]) if j != which]
-            loss = asked + (KEEP * (after[:, others] - before[:, others]).square().mean() if others else 0.0)
+            loss = asked + (keep * (after[:, others] - before[:, others]).square().mean() if others else 0.0)
             (free.grad,) = torch.autograd.grad(loss, free)
             optimiser.step()
     return along(free.detach())
