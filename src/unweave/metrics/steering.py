@@ -32,10 +32,8 @@ Judge = Callable[[Tensor], Tensor]  # pictures (N, C, S, S) in [-1, 1] -> (N, A)
 REACHES = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0)  # how far from the middle a sample is brought, in standard deviations along the direction
 TURNS, TURNED = 200, 32  # steps in which a direction is turned, samples in each
 RATE = 0.12  # a step's size, as an angle
-KEEPS = (
-    5.0,
-    30.0,
-)  # weights of the squared change of what is read of the others, beside the cross-entropy of what is asked; both are tried
+# Weights of the squared change of what is read of the others, beside the cross-entropy of what is asked; both are tried.
+KEEPS = (5.0, 30.0)
 STEPS = 300  # of a projection
 SHOWN = 8
 
@@ -47,7 +45,7 @@ class Way:
     direction: Tensor
     middle: Tensor
     layers: str
-    reach: float
+    reach: float | Tensor  # one for all, or one for each (N,)
 
     def to(self, model: Any, style: Tensor, on: Tensor) -> Tensor:
         """Styles (N, L, W) with the attribute where `on` (N,) is true, without it elsewhere."""
@@ -106,7 +104,6 @@ def refined(model: Any, which: int, way: Way, w: Tensor, judge: Judge, keep: flo
     deviation is counted. keep: weight of the others.
     """
     generator, middle = torch.Generator().manual_seed(3), w.mean(0)
-    there = next(model.parameters()).device
     free = F.normalize(way.direction.detach().float().cpu(), dim=0)
 
     def along(vector: Tensor) -> Tensor:
@@ -122,10 +119,8 @@ def refined(model: Any, which: int, way: Way, w: Tensor, judge: Judge, keep: flo
             with torch.no_grad():
                 style = model.map(codes["z"])
                 before = judge(model.decode(codes | Codes(style=style)).image)
-            on, reach = before[:, which] <= 0.5, way.reach * (0.6 + 0.8 * torch.rand(TURNED, 1, generator=generator)[:, 0]).to(there)
-            direction = along(free).to(style)
-            place = (style[:, 0] - middle.to(style)) @ direction / direction.square().sum()
-            moved = model.along(style, direction, torch.where(on, reach, -reach) - place, way.layers)
+            on, reach = before[:, which] <= 0.5, way.reach * (0.6 + 0.8 * torch.rand(TURNED, generator=generator)).to(style)
+            moved = Way(along(free), middle, way.layers, reach).to(model, style, on)
             after = judge(model.decode(codes | Codes(style=moved)).image)
             asked = F.binary_cross_entropy(after[:, which].clamp(1e-4, 1 - 1e-4), on.to(after))
             others = [j for j in range(after.shape[1]) if j != which]
