@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
-from unweave.nn.disturb import shifted, stickers
+from unweave.nn.disturb import disturbed, grafts, shifted, stickers
 
 
 def pictures(n: int = 32) -> torch.Tensor:
@@ -58,3 +59,37 @@ def test_patches_are_pieces_of_the_other_pictures() -> None:
     plain, covered = stickers(x, torch.Generator().manual_seed(0), shapes=1)
     deep = (covered > 0.999).expand_as(x)
     assert ((plain[..., None] - colours).abs().amin(-1)[deep] > 0.01).any()
+
+
+def test_behind_a_piece_of_b_is_the_picture_and_a_piece_of_its_own_kind_stays() -> None:
+    """Set a is dark, set b bright: what of b shows is said, and nothing else; what lies behind is always dark."""
+    a, b = pictures() / 4 - 0.5, pictures(33)[1:] / 4 + 0.5
+    soiled, covered, behind = grafts(a, b, torch.Generator().manual_seed(0), foreign=0.25)
+    assert soiled.shape == behind.shape == a.shape and covered.shape == (32, 1, 64, 64)
+    assert torch.equal(behind[:8], a[:8]) and torch.equal(behind[8:], soiled[8:])
+    assert covered[8:].max() == 0 and 0 <= covered.min() and covered.max() <= 1
+    assert (covered[:8].flatten(1).amax(1) > 0.5).float().mean() > 0.7
+    free = (covered[:8] == 0).expand_as(a[:8])
+    assert torch.equal(soiled[:8][free], a[:8][free])
+    own = (soiled[8:] - a[8:]).abs().amax((1, 2, 3))
+    assert (own > 0.1).float().mean() > 0.7, "pieces of a must be as common as those of b"
+    bright = (soiled[:8] > 0).any(1, keepdim=True)
+    assert 0.2 < bright.flatten(1).any(1).float().mean() < 0.9, "some pieces take on the colours around them, not all"
+    assert covered[:8][bright].min() > 0.24 and not (soiled[8:] > 0).any()
+
+
+def test_a_seed_means_the_same_grafts() -> None:
+    x = pictures(8)
+    first, again, other = (grafts(x, x.flip(0), torch.Generator().manual_seed(seed))[0] for seed in (3, 3, 4))
+    assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+@pytest.mark.parametrize(("grafted", "n"), [(0.0, 4), (0.5, 4), (1.0, 4), (0.5, 1), (0.5, 0)])
+def test_some_pictures_have_pieces_on_them_and_the_rest_stickers(grafted: float, n: int) -> None:
+    x, y = pictures(n), pictures(n).flip(-1)
+    soiled, covered, behind = disturbed(x, y, torch.Generator().manual_seed(1), grafted)
+    few = round(grafted * n)
+    assert soiled.shape == behind.shape == x.shape and covered.shape == (n, 1, 64, 64)
+    assert torch.equal(behind[few:], x[few:])
+    if not few:
+        assert torch.equal(soiled, stickers(x, torch.Generator().manual_seed(1))[0])

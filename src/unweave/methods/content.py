@@ -13,8 +13,8 @@ discriminator that cannot tell a from b by the common code is all that keeps the
 The preset `paper` is that, as released (squared error; the paper writes absolute), with as many layers as leave 2x2 cells: at 128 px the
 published six. The preset `image` is the default with a critic of pictures, D(E_c(a), 0) against D(E_c(b), 0), in place of the latent one.
 In runs of minutes that critic alone takes nothing out of the common code. Departures of the default:
-1. `see_through`: E_c and D learn to draw a as it is although things are stuck on it, random shapes or a transfer's part; for the first
-   share `alone` of the run nothing else. What b shows in addition looks to E_c like such a thing, and it drops it.
+1. `see_through`: E_c and D learn to draw a as it is although something is on it, random shapes, soft-edged pieces of b (those of a stay)
+   or a transfer's part; for the first share `alone` of the run nothing else. So E_c drops what b shows in addition.
 2. E_c's code is a map at a quarter of the side, what is left of the picture; E_c also says what it dropped (`find`), and shall drop
    nothing that changes nothing (`idle`).
 3. E_s's code is a vector, read from a window around what E_c dropped: it says what, the map says where. It steers D's norms.
@@ -40,7 +40,7 @@ from unweave.method import Adam, Batch, Group, Method, Muon, Phase, Progress, Te
 from unweave.nn import two_sets
 from unweave.nn.critics import PatchCritic, VectorCritic
 from unweave.nn.decoders import ContextPainter
-from unweave.nn.disturb import stickers
+from unweave.nn.disturb import Soiled, disturbed
 from unweave.nn.encoders import ContextEncoder, VectorEncoder
 from unweave.nn.windows import marked
 from unweave.pictures import Sheet
@@ -59,6 +59,7 @@ class ContentConfig:
     see_through: float = 1.7  # weight of the picture behind what does not belong (default networks)
     find: float = 1.3  # weight of where that is
     idle: float = 0.3  # weight of dropping what is put back as it was
+    grafted: float = 0.5  # share of what E_c sees through that is pieces of other pictures instead of stickers
     whole: float = 20.0  # weight of the squared error of b
     alone: float = 0.4  # share of the run in which E_c and D learn from a alone
     lr: float = 0.01  # step size at its highest: Muon's (paper: Adam's)
@@ -148,7 +149,7 @@ class Content(Method):
 
     def see_loss(self, batch: Batch, progress: Progress) -> Terms:
         """E_c and D alone."""
-        return self.seen(*stickers(batch["a"], progress.generator, bare=0.25), batch["a"])
+        return self.seen(disturbed(batch["a"], batch["b"], progress.generator, self.config.grafted, bare=0.25))
 
     def transfer_loss(self, batch: Batch, progress: Progress) -> Terms:
         a, b, w, n = batch["a"], batch["b"], self.config, len(batch["a"])
@@ -159,10 +160,10 @@ class Content(Method):
         idle, drop = losses.idle(drop, b, clean_b.detach()), drop.detach().sigmoid()
         said = self.separate(marked(b, drop, 1 + 0.05 * progress.randn(n, 3, like=drop)))
         drawn_b = self.draw(common_b.detach(), said)
-        stuck, covered = stickers(a, progress.generator, bare=0.125)
-        with torch.no_grad():  # and half of them wear b's part
+        first, last = a[: n // 2], a[n // 2 :]
+        with torch.no_grad():  # half of what E_c sees through wears b's part
             x = self.draw(common_a[n // 2 :], said[n // 2 :])
-        stuck[n // 2 :], covered[n // 2 :] = x, ((x - a[n // 2 :]).abs().amax(1, keepdim=True) * 2).clamp(0, 1)
+        wearing = x, ((x - last).abs().amax(1, keepdim=True) * 2).clamp(0, 1), last
         seen_a, seen_b = (self.draw(common_a), clean_b) if w.adversary == "image" else (common_a, common_b)
         batch["seen"] = torch.cat([seen_a, seen_b]).detach()  # for the critic's turn
 
@@ -171,14 +172,15 @@ class Content(Method):
         terms.add("whole", losses.squared(drawn_b, b), w.whole)
         terms.add("confusion", losses.domain_confusion(self.critic, seen_a, seen_b), w.confusion)
         terms.add("idle", idle, w.idle)
-        return terms | self.seen(stuck, covered, a)
+        return terms | self.seen(disturbed(first, b[: n // 2], progress.generator, w.grafted, bare=0.25), wearing)
 
-    def seen(self, disturbed: Tensor, covered: Tensor, a: Tensor) -> Terms:
-        """What E_c and D make of pictures of a with something on them: the picture behind it, and where it is."""
-        common, drop = self.common.look(disturbed)
+    def seen(self, *parts: Soiled) -> Terms:
+        """What E_c and D make of pictures of a with something on them: what lies behind it, and where it is."""
+        soiled, covered, behind = (torch.cat(column) for column in zip(*parts, strict=True))
+        common, drop = self.common.look(soiled)
         clean, terms = self.draw(common), Terms()
-        terms.add("reconstruct_a", losses.absolute(clean, a), self.config.reconstruct)
-        terms.add("see_through", losses.absolute_inside(clean, a, covered), self.config.see_through)
+        terms.add("reconstruct_a", losses.absolute(clean, behind), self.config.reconstruct)
+        terms.add("see_through", losses.absolute_inside(clean, behind, covered), self.config.see_through)
         terms.add("find", losses.covers(drop, (covered > 0.25).float()), self.config.find)
         return terms
 

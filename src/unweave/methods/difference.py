@@ -16,8 +16,8 @@ The preset `paper` is that, with as many layers as leave 2x2 cells: at 128 px th
 which would keep their codes from being zero; the release's spectral norms are left out. In runs of minutes the critic alone takes nothing
 out of the common code. Departures of the default:
 1. `see_through`: E_c is told a set and returns a picture as that set would show it. It learns this from pictures of the set with things
-   stuck on them, shapes, pieces of other pictures or the other set's part; for a first share `alone` of the run nothing else. Told that
-   nobody wears glasses, it takes them for such a thing. E_c(x) is x as b would show it, and that as a would: what both sets share.
+   on them, shapes, pieces of the other set (its own stay) or that set's part; for a first share `alone` of the run nothing else. E_c(x)
+   is x as b would show it, and that as a would: what both sets share.
 2. E_c's code is a map at a quarter of the side, what is left of the picture; E_c also says what it dropped (`find`), and shall drop
    nothing that changes nothing (`idle`).
 3. E_a and E_b give vectors, read from windows around what E_c dropped: they say what, the map says where. They steer G's norms,
@@ -46,7 +46,7 @@ from unweave.method import Adam, Batch, Group, Method, Muon, Phase, Progress, Te
 from unweave.nn import two_sets
 from unweave.nn.critics import PatchCritic, VectorCritic
 from unweave.nn.decoders import ContextPainter
-from unweave.nn.disturb import stickers
+from unweave.nn.disturb import Soiled, disturbed
 from unweave.nn.encoders import ContextEncoder, VectorEncoder
 from unweave.nn.windows import marked
 from unweave.pictures import Sheet
@@ -67,6 +67,7 @@ class DifferenceConfig:
     see_through: float = 1.7  # weight of the picture behind what does not belong (default networks)
     find: float = 1.3  # weight of where that is
     idle: float = 0.3  # weight of dropping what is put back as it was
+    grafted: float = 0.5  # share of what E_c sees through that is pieces of other pictures, in the same place, instead of things stuck on
     whole: float = 20.0  # weight of the squared error
     alone: float = 0.4  # share of the run in which E_c learns alone
     ramp: float = 0.1  # and then that in which the weight of L_Z rises from 0
@@ -160,18 +161,19 @@ class Difference(Method):
 
     # -- how it learns ---------------------------------------------------------------------------------------------------------
 
-    def see_loss(self, batch: Batch, progress: Progress) -> Terms:
-        """E_c alone."""
-        both = torch.cat([batch["a"], batch["b"]])
-        return self.seen(*stickers(both, progress.generator, patches=PATCHES), both)
+    def see_loss(self, batch: Batch, progress: Progress) -> Terms:  # E_c alone
+        return self.seen(self.soiled(batch["a"], batch["b"], progress), self.soiled(batch["b"], batch["a"], progress))
 
-    def seen(self, disturbed: Tensor, covered: Tensor, both: Tensor) -> Terms:
-        """What E_c makes of pictures of a, then of b, with something on them: the picture behind it, and where it is."""
-        n = len(disturbed) // 2
-        common, drop = self.common.look(disturbed, torch.cat([told(disturbed[:n], "a"), told(disturbed[n:], "b")]))
+    def soiled(self, own: Tensor, other: Tensor, progress: Progress) -> Soiled:
+        return disturbed(own, other, progress.generator, self.config.grafted, patches=PATCHES)
+
+    def seen(self, *parts: Soiled) -> Terms:
+        """What E_c makes of pictures with something on them, first of a, then as many of b: what lies behind it, and where it is."""
+        soiled, covered, behind = (torch.cat(column) for column in zip(*parts, strict=True))
+        common, drop = self.common.look(soiled, torch.cat([told(some, name) for some, name in zip(soiled.chunk(2), "ab", strict=True)]))
         clean, terms = F.pixel_shuffle(common, 4), Terms()
-        terms.add("keep", losses.absolute(clean, both), self.config.reconstruct)
-        terms.add("see_through", losses.absolute_inside(clean, both, covered), self.config.see_through)
+        terms.add("keep", losses.absolute(clean, behind), self.config.reconstruct)
+        terms.add("see_through", losses.absolute_inside(clean, behind, covered), self.config.see_through)
         terms.add("find", losses.covers(drop, (covered > 0.25).float()), self.config.find)
         return terms
 
@@ -184,14 +186,13 @@ class Difference(Method):
         unsteady = 1 + 0.05 * progress.randn(2 * n, 3, like=both)
         a_of_a, a_of_b = self.separate_a(marked(both, drop_a.detach().sigmoid(), unsteady)).chunk(2)
         b_of_a, b_of_b = self.separate_b(marked(both, drop_b.detach().sigmoid(), unsteady)).chunk(2)
-        nothing = torch.zeros_like(a_of_a)
+        nothing, terms = torch.zeros_like(a_of_a), Terms()
         where = torch.cat([batch["common"], batch["common"][some]])  # each with its own part, some with neither
         drawn = self.draw_one(where, torch.cat([a_of_a, nothing, nothing]), torch.cat([nothing, b_of_b, nothing]))
-        stuck, covered = stickers(both, progress.generator, patches=PATCHES)
-        with torch.no_grad():  # and half of them wear both parts
+        with torch.no_grad():  # half of what E_c sees through wears both parts
             u = self.draw(batch["common"][some], a_of_a[n // 2 :].repeat(2, 1), b_of_b[n // 2 :].repeat(2, 1))
-        stuck[some], covered[some] = u, ((u - both[some]).abs().amax(1, keepdim=True) * 2).clamp(0, 1)
-        terms = Terms()
+        covered = ((u - both[some]).abs().amax(1, keepdim=True) * 2).clamp(0, 1)
+        wearing_a, wearing_b = zip(u.chunk(2), covered.chunk(2), both[some].chunk(2), strict=True)
         terms.add("reconstruct", losses.absolute(drawn[: 2 * n], both), w.reconstruct)
         terms.add("whole", losses.squared(drawn[: 2 * n], both), w.whole)
         terms.add("neither", losses.absolute(drawn[2 * n :], bare[some]), w.reconstruct)
@@ -201,16 +202,16 @@ class Difference(Method):
         of_a, of_b = self.critic(common).chunk(2)
         terms.add("confusion", losses.tell_apart(of_b, of_a), w.confusion)
         terms.add("idle", (losses.idle(drop_a[:n], a, bare[:n]) + losses.idle(drop_b[n:], b, bare[n:])) / 2, w.idle)
-        return terms | self.seen(stuck, covered, both)
+        a, b = a[: n // 2], b[: n // 2]
+        return terms | self.seen(self.soiled(a, b, progress), wearing_a, self.soiled(b, a, progress), wearing_b)
 
     def published_loss(self, batch: Batch, progress: Progress) -> Terms:
         a, b, w = batch["a"], batch["b"], self.config
         common = self.common(both := torch.cat([a, b]))  # all norms are of one picture: one pass for both sets
         batch["common"] = common.detach()  # for the critic's turn
         (a_of_a, a_of_b), (b_of_a, b_of_b) = self.separate_a(both).chunk(2), self.separate_b(both).chunk(2)
-        nothing = torch.zeros_like(a_of_a)
+        nothing, terms = torch.zeros_like(a_of_a), Terms()
         drawn_a, drawn_b = self.draw(common, torch.cat([a_of_a, nothing]), torch.cat([nothing, b_of_b])).chunk(2)
-        terms = Terms()
         for name, drawn, x, foreign in (("a", drawn_a, a, a_of_b), ("b", drawn_b, b, b_of_a)):
             terms.add(f"reconstruct_{name}", losses.absolute(drawn, x), w.reconstruct)
             terms.add(f"zero_{name}", losses.zero(foreign), w.zero)
@@ -219,8 +220,7 @@ class Difference(Method):
         return terms
 
     def critic_loss(self, batch: Batch, progress: Progress) -> Terms:
-        of_a, of_b = self.critic(batch["common"]).chunk(2)
-        return Terms(domains=losses.tell_apart(of_a, of_b))
+        return Terms(domains=losses.tell_apart(*self.critic(batch["common"]).chunk(2)))
 
     def validate(self, batch: Batch, judge: Callable[[Tensor], Tensor] | None) -> dict[str, float]:
         """score: judged transfers, both ways, - 2 x how often stripped pictures are still told (chance .5) - 10 x reconstruction error."""

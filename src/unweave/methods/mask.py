@@ -16,8 +16,8 @@ decoder draws the picture without the part, a second one the part and a soft mas
 
 The preset `paper` is that. Departures of the default:
 1. The common code is the picture's own pixels, 48 numbers for each 4x4 square, of which E_c decides what to drop: nothing is blurred.
-   What teaches it are pictures of a with something on them: the face behind (`see_through`), and where (`find`). First these are
-   stickers, random shapes, and E_c takes glasses for stickers; then also x, which is a with a known part. `idle`: it drops for a change.
+   Pictures of a with something on them teach it: what is behind (`see_through`), and where (`find`). They are under stickers, or have a
+   soft-edged piece of b in them, beside others with a piece of a that shall stay; then also x, a with a known part. `idle`: no vain drops.
 2. The separate code is a vector that steers D2's norms: it says what, E_c's map says where. E_s reads a window around what E_c drops.
    D2's raw colours are one of its own over D1's picture, more or less dense: opaque frames, tinted lenses. E_c does not learn from D2.
 3. `whole`: raw colours are compared with b everywhere, squared, or the mask closes before anything shows. `agree`: the mask of b is
@@ -42,7 +42,7 @@ from unweave.method import Adam, Batch, Group, Method, Muon, Phase, Progress, Te
 from unweave.nn.blocks import together
 from unweave.nn.critics import PatchCritic, VectorCritic
 from unweave.nn.decoders import ContextPainter, Decoder, SquaresDecoder
-from unweave.nn.disturb import stickers
+from unweave.nn.disturb import Soiled, disturbed
 from unweave.nn.encoders import ContextEncoder, Encoder, VectorEncoder
 from unweave.nn.windows import marked
 from unweave.pictures import Sheet
@@ -68,6 +68,7 @@ class MaskConfig:
     agree: float = 1.0  # weight of the mask of b being what E_c drops
     as_large: float = 0.5  # weight of x's mask being as large as b's
     idle: float = 0.3  # weight of dropping what is put back as it was
+    grafted: float = 0.5  # share of what E_c sees through that is pieces of other pictures instead of stickers
     alone: float = 0.5  # share of the run in which E_c and D1 learn alone (default networks)
     lr: float = 0.01  # step size at its highest: Muon's (paper: Adam's)
     lr_critic: float = 5e-4  # and the critic's, Adam's
@@ -164,7 +165,7 @@ class Mask(Method):
 
     def see_loss(self, batch: Batch, progress: Progress) -> Terms:
         """E_c and D1 alone."""
-        return self.seen(*stickers(batch["a"], progress.generator, bare=0.25), batch["a"])
+        return self.seen(disturbed(batch["a"], batch["b"], progress.generator, self.config.grafted, bare=0.25))
 
     def transfer_loss(self, batch: Batch, progress: Progress) -> Terms:
         a, b, w, n = batch["a"], batch["b"], self.config, len(batch["a"])
@@ -179,10 +180,8 @@ class Mask(Method):
         what = torch.cat([separate, torch.zeros_like(separate), separate])
         logits, raws = self.paint(where, what, torch.cat([clean_b, clean_a, clean_a]))
         own, none, with_it = zip(logits.split(n), raws.split(n), strict=True)
-        stuck, covered = stickers(a, progress.generator, bare=0.125)  # and half of them wear x's part
-        stuck[n // 2 :], covered[n // 2 :] = painted(*with_it, a)[n // 2 :].detach(), with_it[0][n // 2 :].detach().sigmoid()
-
-        terms = Terms()
+        half, terms = n // 2, Terms()  # half of what E_c sees through is x
+        wearing = painted(*with_it, a)[half:].detach(), with_it[0][half:].detach().sigmoid(), a[half:]
         terms.add("recon1_b", losses.absolute(painted(*own, clean_b), b), w.recon1_b)
         terms.add("recon2_b", losses.absolute(painted(*own, b), b), w.recon2_b)
         terms.add("recon2_a", losses.absolute(painted(*none, a), a), w.recon2_a)
@@ -192,14 +191,15 @@ class Mask(Method):
         terms.add("agree", losses.covers(own[0], drop), w.agree)
         large_x, large_b = (mask.sigmoid().mean((1, 2, 3)) for mask, _ in (with_it, own))
         terms.add("as_large", losses.absolute(large_x, large_b.detach()), w.as_large)
-        return terms | self.seen(stuck, covered, a)
+        return terms | self.seen(disturbed(a[:half], b[:half], progress.generator, w.grafted, bare=0.25), wearing)
 
-    def seen(self, disturbed: Tensor, covered: Tensor, a: Tensor) -> Terms:
-        """What E_c and D1 make of pictures of a with something on them: the picture behind it, and where it is."""
-        common, drop = self.common.look(disturbed)
+    def seen(self, *parts: Soiled) -> Terms:
+        """What E_c and D1 make of pictures of a with something on them: what lies behind it, and where it is."""
+        soiled, covered, behind = (torch.cat(column) for column in zip(*parts, strict=True))
+        common, drop = self.common.look(soiled)
         clean, terms = self.draw(common), Terms()
-        terms.add("recon1_a", losses.absolute(clean, a), self.config.recon1_a)
-        terms.add("see_through", losses.absolute_inside(clean, a, covered), self.config.see_through)
+        terms.add("recon1_a", losses.absolute(clean, behind), self.config.recon1_a)
+        terms.add("see_through", losses.absolute_inside(clean, behind, covered), self.config.see_through)
         terms.add("find", losses.covers(drop, (covered > 0.25).float()), self.config.find)
         return terms
 
@@ -211,8 +211,7 @@ class Mask(Method):
         clean_a, clean_b = together(self.draw, (common_a,), (common_b,))
         kinds = (common_b, separate_b, clean_b), (common_a, torch.zeros_like(separate_b), clean_a), (common_a, separate_b, clean_a)
         own, none, with_it = together(self.paint, *kinds)
-        x = painted(*with_it, a)
-        terms = Terms()
+        x, terms = painted(*with_it, a), Terms()
         terms.add("recon1_b", losses.absolute(painted(*own, clean_b), b), w.recon1_b)
         terms.add("recon1_a", losses.absolute(clean_a, a), w.recon1_a)
         terms.add("recon2_b", losses.absolute(painted(*own, b), b), w.recon2_b)
