@@ -37,7 +37,7 @@ from unweave.methods import METHODS, get
 from unweave.methods.mask import Mask, MaskConfig
 from unweave.metrics.intervals import Estimate
 from unweave.metrics.table import find
-from unweave.nn.disturb import stickers
+from unweave.nn.disturb import Soiled, stickers
 from unweave.report import figure, label
 from unweave.runs import Run, write
 from unweave.schedules import WarmDecay
@@ -64,12 +64,12 @@ COLUMNS = (
 class NoStickers(Mask):
     """E_c sees pictures of a as they are, and learns that there is nothing to drop."""
 
-    def seen(self, disturbed: Tensor, covered: Tensor, a: Tensor) -> Terms:
-        return super().seen(a, torch.zeros_like(covered), a)
+    def seen(self, *parts: Soiled) -> Terms:
+        return super().seen(*((behind, torch.zeros_like(covered), behind) for _, covered, behind in parts))
 
 
 class NoOwnTransfers(Mask):
-    """All that E_c learns to see through are stickers, to the end."""
+    """All that E_c learns to see through are stickers and pieces of other pictures, to the end."""
 
     generator: torch.Generator | None = None
 
@@ -77,10 +77,11 @@ class NoOwnTransfers(Mask):
         self.generator = progress.generator
         return super().transfer_loss(batch, progress)
 
-    def seen(self, disturbed: Tensor, covered: Tensor, a: Tensor) -> Terms:
-        if self.generator is not None:  # the second stage
-            disturbed, covered = stickers(a, self.generator, bare=0.125)
-        return super().seen(disturbed, covered, a)
+    def seen(self, *parts: Soiled) -> Terms:
+        if self.generator is not None:  # the second stage, in which x comes second
+            first, (_, _, a) = parts
+            parts = first, (*stickers(a, self.generator), a)
+        return super().seen(*parts)
 
 
 class NoWindow(Mask):
@@ -134,10 +135,11 @@ VARIANTS: Mapping[str, tuple[Variant, ...]] = {
         Variant("default", "as it is"),
         Variant("paper", "the preset `paper`, batches of 32", preset="paper", batch=32),
         Variant("no-stickers", "2: E_c learns from pictures as they are", settings={"alone": 0.0}, kind=NoStickers),
+        Variant("no-grafts", "2: stickers alone, no pieces of other pictures", settings={"grafted": 0.0}),
         Variant("no-find", "2: it is not told where stickers are", settings={"find": 0.0}),
         Variant("no-see-through", "2: what is behind them counts no more than the rest", settings={"see_through": 0.0}),
         Variant("no-alone", "2: all learn at once", settings={"alone": 0.0}),
-        Variant("no-own-transfers", "3: stickers alone, to the end", kind=NoOwnTransfers),
+        Variant("no-own-transfers", "3: none of x, to the end", kind=NoOwnTransfers),
         Variant("no-window", "4: E_s reads the whole picture", kind=NoWindow),
         Variant("one-colour", "4: D1's picture does not shine through", kind=OneColour),
         Variant("no-whole", "5: raw colours count inside the mask only", settings={"whole": 0.0}),

@@ -1,13 +1,13 @@
 """Real faces with and without glasses, from a folder of photographs and a table of attributes.
 
     python benchmarks/real_faces.py runs/real-faces --images DIR --attributes TABLE.csv --features ALEXNET.npz --minutes 60 \\
-        [--out results.jsonl]
+        [--start mask-glasses] [--set grafted=0.75] [--out results.jsonl]
 
 Set b has Eyeglasses above .9, set a below .02; what is in between is left out, and half of the training pictures are mirrored. A person,
 the file name without its number (Ann_Lee_0002.jpg), is in one split only. There is no truth: a judge that learned from the training people
 says whether glasses are seen in edits of the test people. AlexNet-KID says how far transfers are from the test people's real pictures with
 glasses (`alexnet_kid`), and how far untouched pictures without glasses are (the baseline `nothing`): a transfer should be nearer than that.
-FOLDER/run is the training, FOLDER/report the report with its sheets.
+FOLDER/run is the training, FOLDER/report the report with its sheets. --run RUN: one that is there, trained on such data, is judged.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from record import record
 from unweave.data import Table, load
 from unweave.evaluate import evaluate
 from unweave.recipe import train
+from unweave.runs import Run
 
 PERSON = r"^(.*)_\d+"
 
@@ -33,6 +34,9 @@ def main() -> None:
     options.add_argument("--attributes", required=True, help="a table with a column Eyeglasses, from 0 to 1")
     options.add_argument("--features", type=Path, help="AlexNet's weights, for AlexNet-KID")
     options.add_argument("--method", default="mask")
+    options.add_argument("--run", type=Path, help="trained already")
+    options.add_argument("--start", help="a model to begin with")
+    options.add_argument("--set", action="append", default=[], metavar="NAME=NUMBER", help="a setting of the method, as often as needed")
     options.add_argument("--minutes", type=float, default=60)
     options.add_argument("--size", type=int, default=64)
     options.add_argument("--batch", type=int, default=32)
@@ -45,13 +49,15 @@ def main() -> None:
     counts = {split: {name: load(data, wish.size, split).lengths[name] for name in ("a", "b")} for split in ("train", "val", "test")}
     print(f"pictures: {counts}")
     start = time.perf_counter()
-    run = train(wish.method, data, size=wish.size, batch=wish.batch, minutes=wish.minutes, seed=wish.seed, out=wish.folder / "run")
+    own = {name: float(value) for name, value in (pair.split("=") for pair in wish.set)}
+    how = {"size": wish.size, "batch": wish.batch, "minutes": wish.minutes, "start": wish.start, "overrides": own}
+    run = Run(wish.run) if wish.run else train(wish.method, data, **how, seed=wish.seed, out=wish.folder / "run")
     waited = time.perf_counter() - start
     if not run.finished:
         sys.exit(f"Interrupted; go on with: unweave resume {run.path}")
     report = evaluate(run, data, out=wish.folder / "report", pairs=wish.pairs, features=wish.features)
     print(report)
-    asked = {"method": wish.method, "minutes": wish.minutes, "size": wish.size, "batch": wish.batch, "pictures": counts}
+    asked = {"method": wish.method, "pictures": counts, **(how if wish.run is None else {"run": str(wish.run)})}
     took = {"images": run.images, "training_seconds": round(run.facts["seconds"]), "waited_seconds": round(waited)}
     record(wish.out, wish.seed, **asked, **took, report=report.json())
 
