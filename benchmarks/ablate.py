@@ -135,7 +135,7 @@ VARIANTS: Mapping[str, tuple[Variant, ...]] = {
         Variant("default", "as it is"),
         Variant("paper", "the preset `paper`, batches of 32", preset="paper", batch=32),
         Variant("no-stickers", "2: E_c learns from pictures as they are", settings={"alone": 0.0}, kind=NoStickers),
-        Variant("no-grafts", "2: stickers alone, no pieces of other pictures", settings={"grafted": 0.0}),
+        Variant("grafts", "2: half of the stickers are pieces of other pictures", settings={"grafted": 0.5}),
         Variant("no-find", "2: it is not told where stickers are", settings={"find": 0.0}),
         Variant("no-see-through", "2: what is behind them counts no more than the rest", settings={"see_through": 0.0}),
         Variant("no-alone", "2: all learn at once", settings={"alone": 0.0}),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -125,6 +127,23 @@ def test_what_is_shared_is_a_picture_as_each_set_would_show_it() -> None:
     kept = F.pixel_shuffle(common, 4)
     assert kept[:, :2].eq(1).all() and kept[:, 2].eq(-0.5).all()
     assert drop_a.eq(1).all() and drop_b.eq(-1).all()  # a's part is dropped where b is asked for
+
+
+def test_pieces_of_the_other_set_do_not_belong() -> None:
+    """Set a is dark, set b bright: with pieces of b in it, what lies behind a is dark, and what does not belong is said of these alone."""
+    model = Difference(replace(tiny.build("difference").config, grafted=1.0))
+    a, b = torch.full((8, 3, 32, 32), -0.5), torch.full((8, 3, 32, 32), 0.5)
+    for own, other in ((a, b), (b, a)):
+        soiled, covered, behind = model.soiled(own, other, progress())
+        assert torch.equal(behind, own) and covered[:4].amax() > 0.5 and covered[4:].amax() == 0
+        changed = (soiled != own).any(1, keepdim=True)
+        assert changed.any() and (covered[changed] > 0).all()
+
+
+@pytest.mark.parametrize("loss", ["see_loss", "difference_loss"])
+def test_with_pieces_all_terms_are_numbers(loss: str) -> None:
+    model = Difference(replace(tiny.build("difference").config, grafted=1.0))
+    assert all(value.isfinite() for value in getattr(model, loss)(tiny.batch(model), progress()).values.values())
 
 
 def test_what_moves_what() -> None:

@@ -13,7 +13,7 @@ discriminator that cannot tell a from b by the common code is all that keeps the
 The preset `paper` is that, as released (squared error; the paper writes absolute), with as many layers as leave 2x2 cells: at 128 px the
 published six. The preset `image` is the default with a critic of pictures, D(E_c(a), 0) against D(E_c(b), 0), in place of the latent one.
 In runs of minutes that critic alone takes nothing out of the common code. Departures of the default:
-1. `see_through`: E_c and D learn to draw a as it is although something is on it, random shapes, soft-edged pieces of b (those of a stay)
+1. `see_through`: E_c and D learn to draw a as it is although something is on it, random shapes (`grafted`: or pieces of b; those of a stay)
    or a transfer's part; for the first share `alone` of the run nothing else. So E_c drops what b shows in addition.
 2. E_c's code is a map at a quarter of the side, what is left of the picture; E_c also says what it dropped (`find`), and shall drop
    nothing that changes nothing (`idle`).
@@ -59,7 +59,7 @@ class ContentConfig:
     see_through: float = 1.7  # weight of the picture behind what does not belong (default networks)
     find: float = 1.3  # weight of where that is
     idle: float = 0.3  # weight of dropping what is put back as it was
-    grafted: float = 0.5  # share of what E_c sees through that is pieces of other pictures instead of stickers
+    grafted: float = 0.0  # share of what E_c sees through that is pieces of other pictures instead of stickers; photographs: 0.75
     whole: float = 20.0  # weight of the squared error of b
     alone: float = 0.4  # share of the run in which E_c and D learn from a alone
     lr: float = 0.01  # step size at its highest: Muon's (paper: Adam's)

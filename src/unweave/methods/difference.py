@@ -16,8 +16,8 @@ The preset `paper` is that, with as many layers as leave 2x2 cells: at 128 px th
 which would keep their codes from being zero; the release's spectral norms are left out. In runs of minutes the critic alone takes nothing
 out of the common code. Departures of the default:
 1. `see_through`: E_c is told a set and returns a picture as that set would show it. It learns this from pictures of the set with things
-   on them, shapes, pieces of the other set (its own stay) or that set's part; for a first share `alone` of the run nothing else. E_c(x)
-   is x as b would show it, and that as a would: what both sets share.
+   on them, shapes and pieces (`grafted`: of the other set in place; its own stay) or that set's part; first, `alone` of the run, nothing
+   else. E_c(x) is x as b would show it, and that as a would: what both sets share.
 2. E_c's code is a map at a quarter of the side, what is left of the picture; E_c also says what it dropped (`find`), and shall drop
    nothing that changes nothing (`idle`).
 3. E_a and E_b give vectors, read from windows around what E_c dropped: they say what, the map says where. They steer G's norms,
@@ -67,7 +67,7 @@ class DifferenceConfig:
     see_through: float = 1.7  # weight of the picture behind what does not belong (default networks)
     find: float = 1.3  # weight of where that is
     idle: float = 0.3  # weight of dropping what is put back as it was
-    grafted: float = 0.5  # share of what E_c sees through that is pieces of other pictures, in the same place, instead of things stuck on
+    grafted: float = 0.0  # share of what E_c sees through that is pieces of other pictures in the same place, instead of things stuck on
     whole: float = 20.0  # weight of the squared error
     alone: float = 0.4  # share of the run in which E_c learns alone
     ramp: float = 0.1  # and then that in which the weight of L_Z rises from 0

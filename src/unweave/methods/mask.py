@@ -16,8 +16,8 @@ decoder draws the picture without the part, a second one the part and a soft mas
 
 The preset `paper` is that. Departures of the default:
 1. The common code is the picture's own pixels, 48 numbers for each 4x4 square, of which E_c decides what to drop: nothing is blurred.
-   Pictures of a with something on them teach it: what is behind (`see_through`), and where (`find`). They are under stickers, or have a
-   soft-edged piece of b in them, beside others with a piece of a that shall stay; then also x, a with a known part. `idle`: no vain drops.
+   Pictures of a with something on them teach it: what is behind (`see_through`), and where (`find`). They wear stickers or (`grafted`)
+   pieces of b, beside others with a piece of a that shall stay; then also x, a with a known part. `idle`: it drops for a change.
 2. The separate code is a vector that steers D2's norms: it says what, E_c's map says where. E_s reads a window around what E_c drops.
    D2's raw colours are one of its own over D1's picture, more or less dense: opaque frames, tinted lenses. E_c does not learn from D2.
 3. `whole`: raw colours are compared with b everywhere, squared, or the mask closes before anything shows. `agree`: the mask of b is
@@ -68,7 +68,7 @@ class MaskConfig:
     agree: float = 1.0  # weight of the mask of b being what E_c drops
     as_large: float = 0.5  # weight of x's mask being as large as b's
     idle: float = 0.3  # weight of dropping what is put back as it was
-    grafted: float = 0.5  # share of what E_c sees through that is pieces of other pictures instead of stickers
+    grafted: float = 0.0  # share of what E_c sees through that is pieces of other pictures instead of stickers; photographs: 0.75
     alone: float = 0.5  # share of the run in which E_c and D1 learn alone (default networks)
     lr: float = 0.01  # step size at its highest: Muon's (paper: Adam's)
     lr_critic: float = 5e-4  # and the critic's, Adam's

@@ -55,8 +55,7 @@ def stickers(
         dy = y - cy - slope * dx
         a, b = draw(low=0.06, high=0.32), draw(low=0.03, high=0.28)
         power = draw(low=1.6, high=6.0)  # 2 is an ellipse, 6 nearly a rectangle
-        r = ((dx / a).abs() ** power + (dy / b).abs() ** power + 1e-8) ** (1 / power)
-        distance = (r - 1) * torch.minimum(a, b) * size / 2  # pixels outside the outline, nearly
+        distance = _outside(dx, dy, a, b, power) * size / 2  # in pixels
         width, soft = draw(low=0.6, high=4.0), draw(low=1.0, high=2.0)  # soft: pixels over which an edge fades
         inside = (0.5 - distance / soft).clamp(0, 1)
         outline = ((width / 2 - distance.abs()) / soft + 0.5).clamp(0, 1)
@@ -106,8 +105,7 @@ def grafts(pictures: Tensor, pieces: Tensor, generator: torch.Generator, shapes:
         dy = y - draw(-0.75, 0.75) - slope * dx
         a, b = draw(math.log(0.08), math.log(0.7)).exp(), draw(math.log(0.08), math.log(0.5)).exp()
         power, soft = draw(1.6, 6.0), draw(0.0, math.log(size / 5)).exp()  # soft: pixels over which an edge fades
-        r = ((dx / a).abs() ** power + (dy / b).abs() ** power + 1e-8) ** (1 / power)
-        shape = (0.5 - (r - 1) * torch.minimum(a, b) * size / 2 / soft).clamp(0, 1)
+        shape = (0.5 - _outside(dx, dy, a, b, power) * size / 2 / soft).clamp(0, 1)
         where = torch.maximum(where, shape if not k else shape * (draw(0, 1) < 0.5))
     theirs = round(foreign * n)
     piece = torch.cat([pieces[:theirs], pictures.roll(1, 0)[theirs:]])
@@ -128,6 +126,12 @@ def disturbed(
         return stuck, covered, pictures
     first = grafts(pictures[:few], pieces[:few], generator)
     return tuple(torch.cat(pair) for pair in zip(first, (stuck, covered, pictures[few:]), strict=True))  # type: ignore[return-value]
+
+
+def _outside(dx: Tensor, dy: Tensor, a: Tensor, b: Tensor, power: Tensor) -> Tensor:
+    """Nearly how far a place is outside the superellipse of half axes a and b around (0, 0); inside less than 0."""
+    r = ((dx / a).abs() ** power + (dy / b).abs() ** power + 1e-8) ** (1 / power)
+    return (r - 1) * torch.minimum(a, b)
 
 
 def _coarse(pictures: Tensor) -> Tensor:
