@@ -1,6 +1,6 @@
 """Ten minutes on two folders of another art: what a user gets who brings two folders and a little time.
 
-    python benchmarks/two_folders.py runs/two-folders --minutes 10 [--out results.jsonl]
+    python benchmarks/two_folders.py runs/two-folders --minutes 10 [--start mask-glasses] [--set alone=0.3] [--out results.jsonl]
 
 FOLDER/pictures is drawn by other_art.py unless it is there already, FOLDER/run is trained on its a/ and b/ alone, and FOLDER/report is
 measured on the test split, with the truth that lies beside them. The minutes are those of the training's steps and validations; the judges
@@ -26,6 +26,8 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("folder", type=Path)
     options.add_argument("--method", default="mask")
+    options.add_argument("--start", help="a model to begin with")
+    options.add_argument("--set", action="append", default=[], metavar="NAME=NUMBER", help="a setting of the method, as often as needed")
     options.add_argument("--minutes", type=float, default=10)
     options.add_argument("--size", type=int, default=64)
     options.add_argument("--batch", type=int, default=32)
@@ -42,15 +44,16 @@ def main() -> None:
         subprocess.run([str(word) for word in drawing], check=True)
     data = Folders(str(art / "a"), str(art / "b"))
     start = time.perf_counter()
-    run = train(wish.method, data, size=wish.size, batch=wish.batch, minutes=wish.minutes, seed=wish.seed, out=wish.folder / "run")
+    own = {name: float(value) for name, value in (pair.split("=") for pair in wish.set)}
+    how = {"size": wish.size, "batch": wish.batch, "minutes": wish.minutes, "start": wish.start, "overrides": own}
+    run = train(wish.method, data, **how, seed=wish.seed, out=wish.folder / "run")
     waited = time.perf_counter() - start
     if not run.finished:
         sys.exit(f"Interrupted; go on with: unweave resume {run.path}")
     report = evaluate(run, data, out=wish.folder / "report", pairs=wish.pairs)
     print(report)
-    asked = {"method": wish.method, "minutes": wish.minutes, "size": wish.size, "batch": wish.batch}
     took = {"images": run.images, "training_seconds": round(run.facts["seconds"]), "waited_seconds": round(waited)}
-    record(wish.out, wish.seed, **asked, **took, report=report.json())
+    record(wish.out, wish.seed, method=wish.method, **how, **took, report=report.json())
 
 
 if __name__ == "__main__":
