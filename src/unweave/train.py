@@ -266,10 +266,10 @@ def train(
 ) -> Result:
     """Train a method into a run folder, from where the folder stands. Ctrl-C finishes the step in hand and saves.
 
-    feed: position -> batch of this process, float on the device. score: figures of a snapshot on held-out data; the highest "score" is
-    kept as the run's weights (without it, the latest). preview: a sheet of samples. Both see the averaged weights in eval mode, without
-    gradients, and only in the first process. Raises UserError when a loss is not a number, when memory or disk run out, or when the number
-    of processes has changed.
+    feed: position -> batch of this process, float on the device. score: figures of a snapshot on held-out data; that with the highest
+    "score" since all phases began is kept as the run's weights (until then and without a score, the latest). preview: a sheet of samples.
+    Both see the averaged weights in eval mode, without gradients, and only in the first process. Raises UserError when a loss is not a
+    number, when memory or disk run out, or when the number of processes has changed.
     """
     here = place(settings.device)
     job = Training(method, feed, settings, here)
@@ -333,7 +333,7 @@ def train(
                 number = -math.inf if number is not None and math.isnan(number) else number
                 better = number is None or best is None or number > best
                 if better:
-                    best = number
+                    best = number if job.fraction > max(p.start for p in method.phases) else None  # it lacks the last phase
                     run.write_weights("weights", job.settled())
                 log.snapshot(job.step, job.images, found, better)
             if snapshot or last or stop or time.monotonic() - saved > settings.save_seconds:

@@ -255,6 +255,14 @@ def test_keeps_the_best_snapshot_and_the_last(tmp_path: Path) -> None:
     assert "score: 0.7" in (run.path / "card.md").read_text()
 
 
+def test_what_has_not_begun_its_last_phase_is_not_the_best(tmp_path: Path) -> None:
+    scores = iter([0.9, 0.8, 0.3, 0.2])
+    method = phased({"critic": {"start": 0.5}})
+    run, result = go(method, tmp_path / "run", 8, score=lambda model: {"score": next(scores)}, snapshots=4)
+    assert result.score == 0.3
+    assert [line["best"] for line in run.lines() if "figures" in line] == [True, True, True, False]
+
+
 def test_without_a_score_the_latest_snapshot_is_kept(tmp_path: Path) -> None:
     from safetensors.torch import load_file
 
