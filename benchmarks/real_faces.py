@@ -17,6 +17,7 @@ import sys
 import time
 from pathlib import Path
 
+from choices import chosen, offer
 from record import record
 
 from unweave.data import Table, load
@@ -35,8 +36,7 @@ def main() -> None:
     options.add_argument("--features", type=Path, help="AlexNet's weights, for AlexNet-KID")
     options.add_argument("--method", default="mask")
     options.add_argument("--run", type=Path, help="trained already")
-    options.add_argument("--start", help="a model to begin with")
-    options.add_argument("--set", action="append", default=[], metavar="NAME=NUMBER", help="a setting of the method, as often as needed")
+    offer(options)
     options.add_argument("--minutes", type=float, default=60)
     options.add_argument("--size", type=int, default=64)
     options.add_argument("--batch", type=int, default=32)
@@ -49,8 +49,7 @@ def main() -> None:
     counts = {split: {name: load(data, wish.size, split).lengths[name] for name in ("a", "b")} for split in ("train", "val", "test")}
     print(f"pictures: {counts}")
     start = time.perf_counter()
-    own = {name: float(value) for name, value in (pair.split("=") for pair in wish.set)}
-    how = {"size": wish.size, "batch": wish.batch, "minutes": wish.minutes, "start": wish.start, "overrides": own}
+    how = {"size": wish.size, "batch": wish.batch, "minutes": wish.minutes, **chosen(wish)}
     run = Run(wish.run) if wish.run else train(wish.method, data, **how, seed=wish.seed, out=wish.folder / "run")
     waited = time.perf_counter() - start
     if not run.finished:

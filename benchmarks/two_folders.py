@@ -15,6 +15,7 @@ import sys
 import time
 from pathlib import Path
 
+from choices import chosen, offer
 from record import record
 
 from unweave.data import Folders
@@ -26,8 +27,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("folder", type=Path)
     options.add_argument("--method", default="mask")
-    options.add_argument("--start", help="a model to begin with")
-    options.add_argument("--set", action="append", default=[], metavar="NAME=NUMBER", help="a setting of the method, as often as needed")
+    offer(options)
     options.add_argument("--minutes", type=float, default=10)
     options.add_argument("--size", type=int, default=64)
     options.add_argument("--batch", type=int, default=32)
@@ -44,8 +44,7 @@ def main() -> None:
         subprocess.run([str(word) for word in drawing], check=True)
     data = Folders(str(art / "a"), str(art / "b"))
     start = time.perf_counter()
-    own = {name: float(value) for name, value in (pair.split("=") for pair in wish.set)}
-    how = {"size": wish.size, "batch": wish.batch, "minutes": wish.minutes, "start": wish.start, "overrides": own}
+    how = {"size": wish.size, "batch": wish.batch, "minutes": wish.minutes, **chosen(wish)}
     run = train(wish.method, data, **how, seed=wish.seed, out=wish.folder / "run")
     waited = time.perf_counter() - start
     if not run.finished:
