@@ -14,4 +14,5 @@ def offer(options: argparse.ArgumentParser) -> None:
 
 def chosen(wish: argparse.Namespace) -> dict[str, Any]:
     """What was chosen, as `unweave.train` takes it."""
-    return {"start": wish.start, "overrides": {name: float(value) for name, value in (pair.split("=") for pair in wish.set)}}
+    pairs = (pair.split("=") for pair in wish.set)
+    return {"start": wish.start, "overrides": {name: int(value) if value.isdigit() else float(value) for name, value in pairs}}

@@ -301,6 +301,18 @@ def test_logistic_losses() -> None:
     assert losses.logistic_adversary(LOGITS_A) == losses.logistic_real(LOGITS_A)
 
 
+def test_a_critic_of_pictures_pays_for_steep_answers() -> None:
+    """Of D(x) = <w, x>, told in two halves: R1 is the squared length of the mean logit's gradient, w / 2."""
+    made, real, w = draw(3, 1, 2, 2, seed=1), draw(3, 1, 2, 2, seed=2), draw(1, 1, 2, 2, seed=3)
+
+    def critic(x: Tensor) -> Tensor:
+        return (x * w).sum(3).flatten()
+
+    alone = (losses.logistic_fake(critic(made)) + losses.logistic_real(critic(real))) / 2
+    torch.testing.assert_close(losses.tell_made(critic, made, real, penalty=0.0), alone, check_dtype=False)
+    torch.testing.assert_close(losses.tell_made(critic, made, real, penalty=2.0), alone + w.square().sum() / 2, check_dtype=False)
+
+
 def test_path_lengths_of_a_linear_map() -> None:
     """Pictures that are A w: J is A, and the length in direction y is |A^T y|, here of two layers that are read alike."""
     matrix, styles = draw(3 * 4 * 4, 6), draw(2, 2, 6, seed=1).requires_grad_()

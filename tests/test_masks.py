@@ -78,3 +78,15 @@ def test_a_mask_of_whole_pictures_is_where_they_differ() -> None:
     mask = masks.changed(x, y)
     assert mask.shape == (1, 1, 8, 8) and mask[0, 0, 2, 2].item() == pytest.approx(0.3**0.5) and mask[0, 0, 5, 5].item() == 1.0
     assert mask.count_nonzero() == 5
+
+
+def test_a_part_is_laid_over_and_seen_where_it_changes_something():
+    """Three pixels: fully masked and changed by 1; fully masked and hardly changed; not masked."""
+    logits = torch.tensor([40.0, 40.0, -40.0]).view(1, 1, 1, 3)
+    before = torch.zeros(1, 3, 1, 3)
+    raw = torch.tensor([[1.0, 0.05, 1.0], [0.0, 0.0, 0.0], [0.0, -0.1, 0.0]]).view(1, 3, 1, 3)
+    after = masks.painted(logits, raw, before)
+    assert after[0, 0, 0].tolist() == pytest.approx([1.0, 0.05, 0.0])
+    assert masks.visible(logits, before, after).flatten().tolist() == pytest.approx([1.0, 0.4, 0.0])
+    half = masks.painted(torch.zeros(1, 1, 1, 3), raw, before + 0.5)
+    torch.testing.assert_close(half, (raw + 0.5) / 2)

@@ -185,6 +185,16 @@ def real_gradient(logits: Tensor, real: Tensor) -> Tensor:
     return torch.autograd.grad(own, real, create_graph=True)[0].float().square().flatten(1).sum(1).mean()
 
 
+def tell_made(critic: Critic, made: Tensor, real: Tensor, penalty: float = 1.0) -> Tensor:
+    """The side of a critic of pictures: mean of `logistic_fake` and `logistic_real`, and `penalty` times `real_gradient`.
+
+    made, real: (N, C, H, W). critic: (N, C, H, W) -> as many logits of each picture. Without the penalty it soon goes by single pixels.
+    """
+    real = real.detach().requires_grad_()
+    of_made, of_real = critic(torch.cat([made, real])).chunk(2)
+    return (logistic_fake(of_made) + logistic_real(of_real)) / 2 + penalty * real_gradient(of_real.reshape(len(real), -1), real)
+
+
 # -- of distributions of codes -------------------------------------------------------------------------------------------------
 
 

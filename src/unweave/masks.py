@@ -51,6 +51,23 @@ def binary(masks: Tensor, threshold: float | str = "auto") -> Tensor:
     return masks > number
 
 
+def painted(logits: Tensor, raw: Tensor, onto: Tensor) -> Tensor:
+    """z(onto) = m * raw + (1 - m) * onto, m = sigmoid(logits): a part laid over pictures (Mokady et al. 2020).
+
+    logits: (N, 1, S, S). raw, onto: (N, C, S, S) -> (N, C, S, S).
+    """
+    return onto + logits.sigmoid() * (raw - onto)
+
+
+@torch.no_grad()
+def visible(logits: Tensor, before: Tensor, after: Tensor) -> Tensor:
+    """A soft mask where it changes what is seen: sigmoid(logits) times 4 |after - before| of the channel that changes most, at most 1.
+
+    logits: (N, 1, S, S). before, after: (N, C, S, S) in [-1, 1] -> (N, 1, S, S) in [0, 1], without gradients.
+    """
+    return logits.sigmoid() * (4 * (after - before).abs().amax(1, keepdim=True)).clamp(max=1)
+
+
 def changed(drawn: Tensor, without: Tensor) -> Tensor:
     """Where a part is, by what goes with it: sqrt |with - without|, mean over channels.
 

@@ -53,24 +53,19 @@ def configure(
     size: int | None = None,
     start: str | Path | Method | None = None,
 ) -> Any:
-    """A method's config: its first preset, the one named or that of the model to start from, at this size, with these fields changed.
+    """A method's config: the preset named, else that of the model to start from, else its first preset, at this size, with these fields
+    changed. Of a model to start from the size stays, unless another is asked.
 
     Raises UserError for unknown names, and for a model of another method."""
-    kind = get(method)
-    if start is not None:
-        if preset:
-            raise UserError(f"A training that starts from a model has that model's settings: leave out the preset {preset}.")
-        begun = start if isinstance(start, Method) else models.load(start)
-        if begun.name != method:
-            raise UserError(f"{start} is a model of {begun.name}: start from one of {method}, or train {begun.name}.")
-        base = begun.config
-    else:
-        preset = preset or next(iter(kind.PRESETS))
-        if preset not in kind.PRESETS:
-            raise UserError(f'{method} has no preset "{preset}"; {did_you_mean(preset, kind.PRESETS)}.')
-        base = kind.PRESETS[preset]
-    changes = dict(overrides or {}) | ({"size": size} if size else {})
+    kind, begun = get(method), models.load(start) if isinstance(start, str | Path) else start
+    if begun is not None and begun.name != method:
+        raise UserError(f"{start} is a model of {begun.name}: start from one of {method}, or train {begun.name}.")
+    if preset is not None and preset not in kind.PRESETS:
+        raise UserError(f'{method} has no preset "{preset}"; {did_you_mean(preset, kind.PRESETS)}.')
+    base = begun.config if begun is not None and not preset else kind.PRESETS[preset or next(iter(kind.PRESETS))]
     fields = {field.name for field in dataclasses.fields(kind.Config)}
+    size = size or (begun.config.size if begun is not None and "size" in fields else None)
+    changes = dict(overrides or {}) | ({"size": size} if size else {})
     for name in changes:
         if name not in fields:
             raise UserError(f'{method} has no setting "{name}"; {did_you_mean(name, sorted(fields))}.')
@@ -124,8 +119,8 @@ def train(
 ) -> Run:
     """Train a method on data, into a new run folder.
 
-    method, preset: names in the tables. start: a model of this method (a shipped name, a run, a file) whose settings and weights are the
-    first ones, in place of a preset's and of random weights; critics, which models do not keep, start anew. data: a spec such as
+    method, preset: names in the tables. start: a model of this method (a shipped name, a run, a file) whose weights are the first ones, in
+    place of random ones, and its settings too unless a preset is named; critics, which models do not keep, start anew. data: a spec such as
     "faces:glasses", Folders, Table, or a loaded set (then its size counts). overrides: fields of the method's config. images: pictures to
     read, all sets together; or minutes, which measures first; 200,000 images without either. out: the folder, by default
     runs/METHOD-DATA. on_progress: hears of each step; by default a line in the terminal does.

@@ -206,3 +206,25 @@ def test_a_steady_look_teaches_only_what_to_drop() -> None:
         assert drop.abs().sum() > 0 and (instead.abs().sum() == 0) == steady
     told = [encoder.look(x, torch.full((2, 1), side))[1] for side in (-1.0, 1.0)]
     assert not torch.allclose(*told)  # what is told matters
+
+
+def test_a_look_behind_teaches_what_to_drop_and_what_to_put_there_apart() -> None:
+    torch.manual_seed(0)
+    encoder, x, covered = ContextEncoder(8), torch.rand(2, 3, 32, 32) * 2 - 1, torch.zeros(2, 1, 32, 32)
+    covered[..., 8:16, 8:16] = 1
+    head = encoder.last[-1]
+    common, bare, drop = encoder.look_behind(x, covered)
+    torch.testing.assert_close(common, encoder.look(x)[0])
+    torch.testing.assert_close(drop, encoder.look(x)[1])
+    instead = encoder.decide(x)[1]
+    torch.testing.assert_close(F.pixel_shuffle(bare, 4)[..., 8:16, 8:16], instead[..., 8:16, 8:16])  # all of it is replaced
+    torch.testing.assert_close(F.pixel_shuffle(bare - common, 4) * (1 - covered), torch.zeros_like(x))  # and nothing else
+    for which, learns, stays in ((common, 0, 1), (bare, 1, 0)):
+        gradient = torch.autograd.grad(which.square().sum(), head.weight, retain_graph=True)[0].split((4, 12))
+        assert gradient[learns].abs().sum() > 0 and gradient[stays].abs().sum() == 0
+
+
+def test_what_is_sure_to_be_there_is_dropped_more() -> None:
+    torch.manual_seed(0)
+    encoder, x = ContextEncoder(8), torch.rand(2, 3, 32, 32) * 2 - 1
+    torch.testing.assert_close(encoder.look(x, sure=2.0)[1], encoder.look(x)[1] + 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -121,10 +122,20 @@ def test_a_training_starts_from_a_model(folders: Folders) -> None:
     assert again.finished
 
 
+def test_a_training_starts_with_a_models_weights_and_a_presets_settings(folders: Folders) -> None:
+    first = recipe.train("tiny", folders, overrides={"lr": 0.5}, out="first", on_progress=quiet, **SHORT)
+    asked = {"start": "first", "preset": "tiny", "out": "second", "on_progress": quiet, **SHORT, "size": None}
+    run = recipe.train("tiny", folders, **asked)
+    assert (run.config["start"], run.config["preset"]) == ("first", "tiny")
+    preset = dataclasses.asdict(methods.get("tiny").PRESETS["tiny"])
+    assert preset["size"] != SHORT["size"] and run.config["config"] == preset | {"size": SHORT["size"]}  # the model's size stays
+    assert first.config["config"]["lr"] == 0.5
+
+
 def test_what_cannot_be_started_from(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe.train("tiny", folders, out="first", on_progress=quiet, **SHORT)
     for words, match in (
-        ({"preset": "tiny"}, "leave out the preset tiny"),
+        ({"preset": "tny"}, 'no preset "tny".*did you mean "tiny"'),
         ({"overrides": {"width": 3}}, "other networks.*leave its width as they are"),
         ({"start": "fist"}, 'no model "fist".*did you mean "first"'),
     ):

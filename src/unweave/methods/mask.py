@@ -16,12 +16,12 @@ decoder draws the picture without the part, a second one the part and a soft mas
 
 The preset `paper` is that. Departures of the default:
 1. The common code is the picture's own pixels, 48 numbers for each 4x4 square, of which E_c decides what to drop: nothing is blurred.
-   Pictures of a with something on them teach it: what is behind (`see_through`), and where (`find`). They wear stickers or (`grafted`)
-   pieces of b, beside others with a piece of a that shall stay; then also x, a with a known part. `idle`: it drops for a change.
+   Pictures of a with something on them teach it where that is (`find`) and, apart, what is behind (`see_through`, `instead`): stickers or
+   (`grafted`) pieces of b, beside pieces of a that shall stay, then also x, a with a known part. `idle`: it drops for a change.
 2. The separate code is a vector that steers D2's norms: it says what, E_c's map says where. E_s reads a window around what E_c drops.
    D2's raw colours are one of its own over D1's picture, more or less dense: opaque frames, tinted lenses. E_c does not learn from D2.
 3. `whole`: raw colours are compared with b everywhere, squared, or the mask closes before anything shows. `agree`: the mask of b is
-   what E_c drops. `as_large`: that of x is as large, or D2 draws only where traces of the part are left.
+   what E_c drops. `as_large`: that of x is as large, or D2 draws only where traces of the part are left. `adversary`: it looks real.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from torch import Tensor, nn
 from unweave import losses
 from unweave.codes import Code, Codes, Output
 from unweave.errors import UserError
-from unweave.masks import binary
+from unweave.masks import binary, painted, visible
 from unweave.method import Adam, Batch, Group, Method, Muon, Phase, Progress, Terms, images
 from unweave.nn.blocks import together
 from unweave.nn.critics import PatchCritic, VectorCritic
@@ -62,13 +62,16 @@ class MaskConfig:
     cycle_common: float = 0.0  # weight of the cycle of E_c (paper)
     cycle_separate: float = 0.001  # weight of the cycle of E_s (paper)
     confusion: float = 0.1  # weight of L_DC
+    adversary: float = 0.0  # weight of a part on another picture of b being taken for b by a critic of pictures
     whole: float = 20.0  # weight of the raw colours compared with b everywhere
     see_through: float = 1.7  # weight of the face behind what does not belong
     find: float = 1.3  # weight of where that is
     agree: float = 1.0  # weight of the mask of b being what E_c drops
     as_large: float = 0.5  # weight of x's mask being as large as b's
     idle: float = 0.3  # weight of dropping what is put back as it was
-    grafted: float = 0.0  # share of what E_c sees through that is pieces of other pictures instead of stickers; photographs: 0.75
+    blur: int = 0  # pixels over which E_c's picture is averaged before D2 sees it
+    grafted: float = 0.0  # share of what E_c sees through that is pieces of other pictures instead of stickers
+    sure: float = 0.0  # added to E_c's logits of dropping in pictures known to be of b, which all show the part
     alone: float = 0.5  # share of the run in which E_c and D1 learn alone (default networks)
     lr: float = 0.01  # step size at its highest: Muon's (paper: Adam's)
     lr_critic: float = 5e-4  # and the critic's, Adam's
@@ -82,6 +85,7 @@ class MaskConfig:
 
 PRESETS: Mapping[str, MaskConfig] = {
     "default": MaskConfig(),
+    "photographs": MaskConfig(confusion=0.0, idle=0.03, adversary=0.3, blur=4, grafted=0.75, sure=1.0),
     "paper": MaskConfig(published=True, separate=25, confusion=0.005, lr=2e-4, lr_critic=2e-4),
 }
 
@@ -111,26 +115,26 @@ class Mask(Method):
             self.common = ContextEncoder(w)
             self.separate = VectorEncoder((w, 2 * w, 4 * w, 2 * w), c.separate, c.size, inputs=4)
             self.background = SquaresDecoder(w)
-            self.painter = ContextPainter(c.separate, w, outputs=5)
+            self.painter = ContextPainter(c.separate, w, outputs=5, blur=c.blur)
             self.critic = PatchCritic(ContextEncoder.channels)
             kept, self.absent = (ContextEncoder.channels, c.size // 4, c.size // 4), (c.separate,)
+        self.viewer: Any = nn.Sequential(nn.PixelUnshuffle(4), PatchCritic(48)) if c.adversary else None
         self.needs = {"a": images(c.size), "b": images(c.size)}
         self.codes = Code("common", "spatial", kept), Code("separate", "spatial" if c.published else "vector", self.absent, domains=("b",))
         moves = Adam(c.lr, (0.9, 0.999)) if c.published else Muon(WarmDecay(c.lr))
         self.groups = {
             "autoencoder": Group(("common", "separate", "background", "painter"), moves, 5.0, None if c.published else 2000),
-            "critic": Group(("critic",), Adam(c.lr_critic), clip=5.0, keep=False),
+            "critic": Group(("critic", "viewer") if c.adversary else ("critic",), Adam(c.lr_critic), clip=5.0, keep=False),
         }
         main, start = (self.published_loss, 0.0) if c.published else (self.transfer_loss, c.alone)
-        self.phases = Phase("autoencoder", main, start=start, cost=2.8), Phase("critic", self.critic_loss, start=start, cost=0.1)
-        if not c.published:
-            self.phases = (Phase("autoencoder", self.see_loss, stop=start), *self.phases)
+        first = () if c.published else (Phase("autoencoder", self.see_loss, stop=start),)
+        self.phases = *first, Phase("autoencoder", main, start=start, cost=2.8), Phase("critic", self.critic_loss, start=start, cost=0.1)
 
     # -- what it knows ---------------------------------------------------------------------------------------------------------
 
     def encode(self, x: Tensor, domain: str | None = None) -> Codes:
         """x: (N, 3, S, S) in [-1, 1]. A picture known to be from `a` has no separate part: exact zeros."""
-        common, drop = (self.common(x), None) if self.config.published else self.common.look(x)
+        common, drop = (self.common(x), None) if self.config.published else self.common.look(x, sure=self.config.sure * (domain == "b"))
         separate = self.separate(x) if drop is None else self.part(x, drop.sigmoid())
         return Codes(common=common, separate=torch.zeros_like(separate) if domain == "a" else separate)
 
@@ -163,15 +167,14 @@ class Mask(Method):
 
     # -- how it learns ---------------------------------------------------------------------------------------------------------
 
-    def see_loss(self, batch: Batch, progress: Progress) -> Terms:
-        """E_c and D1 alone."""
+    def see_loss(self, batch: Batch, progress: Progress) -> Terms:  # E_c and D1 alone
         return self.seen(disturbed(batch["a"], batch["b"], progress.generator, self.config.grafted, bare=0.25))
 
     def transfer_loss(self, batch: Batch, progress: Progress) -> Terms:
         a, b, w, n = batch["a"], batch["b"], self.config, len(batch["a"])
         with torch.no_grad():  # what a's own pictures teach E_c, `seen` has among its pictures
             clean_a = self.draw(common_a := self.common(a))
-        common_b, drop = self.common.look(b)
+        common_b, drop = self.common.look(b, sure=w.sure)
         clean_b = self.draw(common_b.detach()).detach()
         idle, drop = losses.idle(drop, b, clean_b), drop.detach().sigmoid()
         batch["common"] = torch.cat([common_a, common_b.detach()])  # for the critic's turn
@@ -180,8 +183,12 @@ class Mask(Method):
         what = torch.cat([separate, torch.zeros_like(separate), separate])
         logits, raws = self.paint(where, what, torch.cat([clean_b, clean_a, clean_a]))
         own, none, with_it = zip(logits.split(n), raws.split(n), strict=True)
-        half, terms = n // 2, Terms()  # half of what E_c sees through is x
-        wearing = painted(*with_it, a)[half:].detach(), with_it[0][half:].detach().sigmoid(), a[half:]
+        half, terms, x = n // 2, Terms(), painted(*with_it, a).detach()  # half of what E_c sees through is x
+        wearing = x[half:], visible(with_it[0], a, x)[half:], a[half:]
+        if w.adversary:  # on others of b, bared: all that can tell them from b is how the part looks
+            bare = clean_b.roll(1, 0)
+            batch["worn"] = painted(*self.paint(common_b.detach().roll(1, 0), separate, bare), bare)
+            terms.add("adversary", losses.logistic_adversary(self.viewer(batch["worn"])), w.adversary)
         terms.add("recon1_b", losses.absolute(painted(*own, clean_b), b), w.recon1_b)
         terms.add("recon2_b", losses.absolute(painted(*own, b), b), w.recon2_b)
         terms.add("recon2_a", losses.absolute(painted(*none, a), a), w.recon2_a)
@@ -196,10 +203,11 @@ class Mask(Method):
     def seen(self, *parts: Soiled) -> Terms:
         """What E_c and D1 make of pictures of a with something on them: what lies behind it, and where it is."""
         soiled, covered, behind = (torch.cat(column) for column in zip(*parts, strict=True))
-        common, drop = self.common.look(soiled)
-        clean, terms = self.draw(common), Terms()
+        common, bare, drop = self.common.look_behind(soiled, covered)
+        (clean, seen), terms = self.draw(torch.cat([common, bare])).chunk(2), Terms()
         terms.add("recon1_a", losses.absolute(clean, behind), self.config.recon1_a)
-        terms.add("see_through", losses.absolute_inside(clean, behind, covered), self.config.see_through)
+        terms.add("see_through", losses.absolute_inside(seen, behind, covered), self.config.see_through)
+        terms.add("instead", losses.absolute_inside(F.pixel_shuffle(bare, 4), behind, covered), self.config.see_through)
         terms.add("find", losses.covers(drop, (covered > 0.25).float()), self.config.find)
         return terms
 
@@ -224,26 +232,19 @@ class Mask(Method):
         return terms
 
     def critic_loss(self, batch: Batch, progress: Progress) -> Terms:
-        return Terms(domains=losses.tell_apart(*self.critic(batch["common"]).chunk(2)))
+        terms = Terms(domains=losses.tell_apart(*self.critic(batch["common"]).chunk(2)))
+        return terms | Terms(pictures=losses.tell_made(self.viewer, batch["worn"].detach(), batch["b"])) if "worn" in batch else terms
 
     def validate(self, batch: Batch, judge: Callable[[Tensor], Tensor] | None) -> dict[str, float]:
         """score: judged transfers + judged removals - 10 x change outside the model's own mask (a share of the full range)."""
         a, b = batch["a"], batch["b"]
         added = self.decode(self.encode(a, "a") | self.encode(b, "b").only("separate"), onto=a)
         assert judge and added.image is not None and added.mask is not None
-        outside = 1 - F.max_pool2d(binary(added.mask).float(), 5, 1, 2)
-        change = losses.absolute_inside(added.image, a, outside) / 2
+        change = losses.absolute_inside(added.image, a, 1 - F.max_pool2d(binary(added.mask).float(), 5, 1, 2)) / 2
         worn, gone = (judge(added.image) > 0.5).float().mean().item(), (judge(self.remove(b)) < 0.5).float().mean().item()
         return {"score": worn + gone - 10 * change.item(), "worn": worn, "gone": gone, "outside": change.item()}
-
-    # -- what to look at -------------------------------------------------------------------------------------------------------
 
     def preview(self, batch: Batch) -> Sheet:
         """Rows: pictures of a wearing each donor's part; below, the donors without it, and where it was found."""
         donors = batch["b"][:6]
         return Sheet([*self.grid(batch["a"][:5], donors).rows, [None, *self.remove(donors)], [None, *self.segment(donors)]])
-
-
-def painted(logits: Tensor, raw: Tensor, onto: Tensor) -> Tensor:
-    """z(onto) = m * raw + (1 - m) * onto, m = sigmoid(logits)."""
-    return onto + logits.sigmoid() * (raw - onto)

@@ -90,12 +90,13 @@ class SquaresDecoder(nn.Module):
 class ContextPainter(nn.Module):
     """Draws a part on a fine map: (N, 48, S / 4, S / 4) and a vector (N, V) -> (N, outputs, S, S).
 
-    The map says where (it is read at S / 4 and S / 8), the vector says what (it steers every norm).
+    The map says where (it is read at S / 4 and S / 8), the vector says what (it steers every norm). blur: pixels over which the map's
+    picture is averaged first, a divisor of S, if any: else it may read off a blur that something was taken away there.
     """
 
-    def __init__(self, vector: int, width: int, outputs: int = 4):
+    def __init__(self, vector: int, width: int, outputs: int = 4, blur: int = 0):
         super().__init__()
-        w = width
+        w, self.blur = width, blur
         self.first = nn.Conv2d(48, 2 * w, 3, 1, 1)
         self.down8 = Halve(2 * w, 4 * w)
         self.mid8 = ModulatedResidual(4 * w, vector)
@@ -108,6 +109,10 @@ class ContextPainter(nn.Module):
         self.last = nn.Sequential(last, nn.PixelShuffle(2))
 
     def forward(self, code: Tensor, vector: Tensor) -> Tensor:
+        if self.blur:
+            picture = F.pixel_shuffle(code, 4)
+            coarse = F.interpolate(F.avg_pool2d(picture, self.blur), size=picture.shape[2:], mode="bilinear", align_corners=False)
+            code = F.pixel_unshuffle(coarse, 4)
         h = self.first(code)
         h = h + self.up4(self.mid8(self.down8(h), vector), vector)
         h = self.up2(self.mid4(h, vector), vector)

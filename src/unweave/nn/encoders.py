@@ -55,11 +55,31 @@ class ContextEncoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.look(x)[0]
 
-    def look(self, x: Tensor, told: Tensor | None = None, steady: bool = False) -> tuple[Tensor, Tensor]:
+    def look(self, x: Tensor, told: Tensor | None = None, steady: bool = False, sure: float = 0.0) -> tuple[Tensor, Tensor]:
         """-> the map, and logits of what was dropped, (N, 1, S, S).
 
-        steady: the map teaches what to drop, not what to put in its place.
+        steady: the map teaches what to drop, not what to put in its place. sure: added to the logits, where it is known that something is
+        to be dropped: pictures of b all show the part, of those that taught E_c only some did.
         """
+        drop, instead = self.decide(x, told)
+        drop = drop + sure
+        kept = x + drop.sigmoid() * ((instead.detach() if steady else instead) - x)
+        return F.pixel_unshuffle(kept, 4), drop
+
+    def look_behind(self, x: Tensor, covered: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """`look`, steady, and between its two answers the map in which all that is `covered`, (N, 1, S, S) in [0, 1], is replaced as well.
+
+        The first teaches what to drop, the second what to put in its place, however unsure E_c is. If one map taught both, things that
+        look like the part and belong to the picture would teach to put back what is there.
+        """
+        drop, instead = self.decide(x)
+        share = drop.sigmoid()
+        kept = x + share * (instead.detach() - x)
+        behind = x + torch.maximum(share.detach(), covered) * (instead - x)
+        return F.pixel_unshuffle(kept, 4), F.pixel_unshuffle(behind, 4), drop
+
+    def decide(self, x: Tensor, told: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Logits of what to drop, (N, 1, S, S), and what to put in its place, (N, 3, S, S)."""
         squares = F.pixel_unshuffle(x, 2)
         if told is not None:
             squares = torch.cat([squares, told.to(squares)[:, :, None, None].expand(-1, -1, *squares.shape[2:])], dim=1)
@@ -71,8 +91,7 @@ class ContextEncoder(nn.Module):
         x4 = self.out4(x4 + self.up4(x8))
         x2 = self.out2(x2 + self.up2(x4))
         drop, instead = (F.pixel_shuffle(part, 2) for part in self.last(x2).float().split((4, 12), dim=1))
-        kept = x + drop.sigmoid() * ((instead.detach() if steady else instead) - x)
-        return F.pixel_unshuffle(kept, 4), drop
+        return drop, instead
 
 
 class VectorEncoder(nn.Module):

@@ -1,0 +1,93 @@
+"""Mask: its own losses and choices; what every method must do is in contract/, the published step in test_published_step."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from contract import tiny
+from unweave.method import Progress
+from unweave.methods.mask import PRESETS, Mask
+from unweave.nn.disturb import disturbed
+
+TINY = replace(PRESETS["default"], size=32, width=8, separate=8)
+
+
+def progress() -> Progress:
+    return Progress(0, 0, 1.0, torch.Generator().manual_seed(0))
+
+
+def built(**settings: float) -> Mask:
+    torch.manual_seed(0)
+    return Mask(replace(TINY, **settings))
+
+
+def learners(model: Mask, loss: torch.Tensor) -> set[str]:
+    """The networks that learn from a loss."""
+    model.zero_grad()
+    loss.backward()
+    return {name.split(".")[0] for name, p in model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+
+
+def test_the_adversary_teaches_what_draws_the_part_and_nothing_else() -> None:
+    model = built(adversary=0.2)
+    torch.nn.init.normal_(model.painter.last[0].weight, std=0.1)  # it begins at 0
+    batch = tiny.batch(model)
+    terms = model.transfer_loss(batch, progress())
+    assert terms.weights["adversary"] == 0.2
+    assert learners(model, terms.values["adversary"]) == {"separate", "painter", "viewer"}
+    assert "viewer" not in model.groups["autoencoder"].networks and "viewer" in model.groups["critic"].networks
+    assert learners(model, model.critic_loss(batch, progress()).values["pictures"]) == {"viewer"}
+
+
+def test_the_adversary_sees_parts_on_other_pictures_of_b() -> None:
+    """With masks that are open everywhere and dense colours, what is judged is D2's; shut, it is another picture of b, bared."""
+    model = built(adversary=0.2)
+    batch, seen = tiny.batch(model), {}
+    for shut in (30.0, -30.0):
+        torch.nn.init.constant_(model.painter.last[0].bias, shut)
+        model.transfer_loss(batch, progress())
+        seen[shut] = batch["worn"].detach()
+    with torch.no_grad():
+        bare = model.draw(model.common(batch["b"])).roll(1, 0)
+    torch.testing.assert_close(seen[-30.0], bare)
+    assert (seen[30.0] - bare).abs().max() > 1
+
+
+def test_without_an_adversary_no_picture_is_judged() -> None:
+    model = built()
+    batch = tiny.batch(model)
+    assert "adversary" not in model.transfer_loss(batch, progress()).values and "worn" not in batch
+    assert "pictures" not in model.critic_loss(batch, progress()).values
+
+
+def test_pictures_of_b_are_sure_to_have_something_to_drop() -> None:
+    plain, sure = built(), built(sure=3.0)
+    sure.load_state_dict(plain.state_dict())
+    x = tiny.batch(plain)["b"]
+    with torch.no_grad():
+        for domain in (None, "a"):
+            torch.testing.assert_close(sure.encode(x, domain)["common"], plain.encode(x, domain)["common"])
+        common, codes = plain.common.look(x, sure=3.0)[0], sure.encode(x, "b")
+        torch.testing.assert_close(codes["common"], common)
+        assert not torch.allclose(common, plain.encode(x, "b")["common"])
+        torch.testing.assert_close(sure.remove(x), sure.decode(codes, onto=x).mask * (sure.draw(common).clamp(-1, 1) - x) + x)
+
+
+def test_what_lies_behind_is_learned_where_something_is_laid_on() -> None:
+    model = built()
+    batch = tiny.batch(model)
+    soiled, covered, behind = disturbed(batch["a"], batch["b"], torch.Generator().manual_seed(0), 0.5)
+    terms = model.seen((soiled, covered, behind))
+    instead = model.common.decide(soiled)[1]
+    share = model.common.decide(soiled)[0].sigmoid()
+    bare = soiled + torch.maximum(share, covered) * (instead - soiled)
+    expected = ((bare - behind).abs().sum(1, keepdim=True) * covered).sum() / (3 * covered.sum() + 1)
+    torch.testing.assert_close(terms.values["instead"], expected)
+    drawn = model.draw(F.pixel_unshuffle(bare, 4))
+    expected = ((drawn - behind).abs().sum(1, keepdim=True) * covered).sum() / (3 * covered.sum() + 1)
+    torch.testing.assert_close(terms.values["see_through"], expected)
+    assert terms.weights["instead"] == terms.weights["see_through"] == pytest.approx(1.7)
