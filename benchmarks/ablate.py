@@ -29,7 +29,7 @@ from record import processor, record
 from scipy.stats import t as student
 from torch import Tensor
 
-from unweave import recipe
+from unweave import losses, recipe
 from unweave.errors import UserError
 from unweave.evaluate import evaluate
 from unweave.method import Adam, Batch, Method, Progress, Terms
@@ -66,6 +66,19 @@ class NoStickers(Mask):
 
     def seen(self, *parts: Soiled) -> Terms:
         return super().seen(*((behind, torch.zeros_like(covered), behind) for _, covered, behind in parts))
+
+
+class OnePicture(Mask):
+    """What E_c is to drop and what to put in its place are learned from one picture, so that the second is learned where it drops."""
+
+    def seen(self, *parts: Soiled) -> Terms:
+        soiled, covered, behind = (torch.cat(column) for column in zip(*parts, strict=True))
+        common, drop = self.common.look(soiled)
+        clean, terms, w = self.draw(common), Terms(), self.config
+        terms.add("recon1_a", losses.absolute(clean, behind), w.recon1_a)
+        terms.add("see_through", losses.absolute_inside(clean, behind, covered), w.see_through)
+        terms.add("find", losses.covers(drop, (covered > 0.25).float()), w.find)
+        return terms
 
 
 class NoOwnTransfers(Mask):
@@ -136,6 +149,7 @@ VARIANTS: Mapping[str, tuple[Variant, ...]] = {
         Variant("paper", "the preset `paper`, batches of 32", preset="paper", batch=32),
         Variant("no-stickers", "2: E_c learns from pictures as they are", settings={"alone": 0.0}, kind=NoStickers),
         Variant("grafts", "2: half of the stickers are pieces of other pictures", settings={"grafted": 0.5}),
+        Variant("one-picture", "2: what to drop and what to put there are learned from one picture", kind=OnePicture),
         Variant("no-find", "2: it is not told where stickers are", settings={"find": 0.0}),
         Variant("no-see-through", "2: what is behind them counts no more than the rest", settings={"see_through": 0.0}),
         Variant("no-alone", "2: all learn at once", settings={"alone": 0.0}),

@@ -1,4 +1,4 @@
-"""What benchmarks that train on pictures let their user choose about the method: a model to begin with, and settings."""
+"""What benchmarks that train on pictures let their user choose about the method: a preset, a model to begin with, and settings."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 
 
 def offer(options: argparse.ArgumentParser) -> None:
-    """Add --start MODEL and --set NAME=NUMBER."""
+    """Add --preset NAME, --start MODEL and --set NAME=NUMBER."""
+    options.add_argument("--preset", help="a preset of the method")
     options.add_argument("--start", help="a model to begin with")
     options.add_argument("--set", action="append", default=[], metavar="NAME=NUMBER", help="a setting of the method, as often as needed")
 
@@ -15,4 +16,5 @@ def offer(options: argparse.ArgumentParser) -> None:
 def chosen(wish: argparse.Namespace) -> dict[str, Any]:
     """What was chosen, as `unweave.train` takes it."""
     pairs = (pair.split("=") for pair in wish.set)
-    return {"start": wish.start, "overrides": {name: int(value) if value.isdigit() else float(value) for name, value in pairs}}
+    settings = {name: int(value) if value.isdigit() else float(value) for name, value in pairs}
+    return {"preset": wish.preset, "start": wish.start, "overrides": settings}

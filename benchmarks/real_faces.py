@@ -1,7 +1,7 @@
 """Real faces with and without glasses, from a folder of photographs and a table of attributes.
 
     python benchmarks/real_faces.py runs/real-faces --images DIR --attributes TABLE.csv --features ALEXNET.npz --minutes 60 \\
-        [--start mask-glasses] [--set grafted=0.75] [--out results.jsonl]
+        [--preset photographs] [--start mask-glasses] [--set grafted=0.75] [--out results.jsonl]
 
 Set b has Eyeglasses above .9, set a below .02; what is in between is left out, and half of the training pictures are mirrored. A person,
 the file name without its number (Ann_Lee_0002.jpg), is in one split only. There is no truth: a judge that learned from the training people

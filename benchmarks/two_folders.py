@@ -1,6 +1,7 @@
 """Ten minutes on two folders of another art: what a user gets who brings two folders and a little time.
 
-    python benchmarks/two_folders.py runs/two-folders --minutes 10 [--start mask-glasses] [--set alone=0.3] [--out results.jsonl]
+    python benchmarks/two_folders.py runs/two-folders --minutes 10 [--preset NAME] [--start mask-glasses] [--set alone=0.3] \\
+        [--out results.jsonl]
 
 FOLDER/pictures is drawn by other_art.py unless it is there already, FOLDER/run is trained on its a/ and b/ alone, and FOLDER/report is
 measured on the test split, with the truth that lies beside them. The minutes are those of the training's steps and validations; the judges

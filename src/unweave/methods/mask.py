@@ -85,7 +85,7 @@ class MaskConfig:
 
 PRESETS: Mapping[str, MaskConfig] = {
     "default": MaskConfig(),
-    "photographs": MaskConfig(confusion=0.0, idle=0.03, adversary=0.3, blur=4, grafted=0.75, sure=1.0),
+    "photographs": MaskConfig(confusion=0.0, idle=0.03, adversary=0.15, blur=4, grafted=0.75, sure=1.0),
     "paper": MaskConfig(published=True, separate=25, confusion=0.005, lr=2e-4, lr_critic=2e-4),
 }
 
@@ -122,9 +122,10 @@ class Mask(Method):
         self.needs = {"a": images(c.size), "b": images(c.size)}
         self.codes = Code("common", "spatial", kept), Code("separate", "spatial" if c.published else "vector", self.absent, domains=("b",))
         moves = Adam(c.lr, (0.9, 0.999)) if c.published else Muon(WarmDecay(c.lr))
+        critics, betas = (("critic", "viewer"), (0.5, 0.99)) if c.adversary else (("critic",), (0.9, 0.999))
         self.groups = {
             "autoencoder": Group(("common", "separate", "background", "painter"), moves, 5.0, None if c.published else 2000),
-            "critic": Group(("critic", "viewer") if c.adversary else ("critic",), Adam(c.lr_critic), clip=5.0, keep=False),
+            "critic": Group(critics, Adam(c.lr_critic, betas), clip=5.0, keep=False),
         }
         main, start = (self.published_loss, 0.0) if c.published else (self.transfer_loss, c.alone)
         first = () if c.published else (Phase("autoencoder", self.see_loss, stop=start),)
@@ -224,10 +225,9 @@ class Mask(Method):
         terms.add("recon1_a", losses.absolute(clean_a, a), w.recon1_a)
         terms.add("recon2_b", losses.absolute(painted(*own, b), b), w.recon2_b)
         terms.add("recon2_a", losses.absolute(painted(*none, a), a), w.recon2_a)
-        if w.cycle_common:
-            terms.add("cycle_common", losses.squared(self.common(x), common_a), w.cycle_common)
-        if w.cycle_separate:
-            terms.add("cycle_separate", losses.squared(self.separate(x), separate_b), w.cycle_separate)
+        for name, encoder, code in ("cycle_common", self.common, common_a), ("cycle_separate", self.separate, separate_b):
+            if getattr(w, name):
+                terms.add(name, losses.squared(encoder(x), code), getattr(w, name))
         terms.add("confusion", losses.domain_confusion(self.critic, common_a, common_b), w.confusion)
         return terms
 
