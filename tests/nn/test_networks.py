@@ -228,3 +228,15 @@ def test_what_is_sure_to_be_there_is_dropped_more() -> None:
     torch.manual_seed(0)
     encoder, x = ContextEncoder(8), torch.rand(2, 3, 32, 32) * 2 - 1
     torch.testing.assert_close(encoder.look(x, sure=2.0)[1], encoder.look(x)[1] + 2)
+
+
+def test_a_painter_that_sees_only_averages() -> None:
+    """With blur, pictures whose 4x4 squares have the same means are painted alike; without, they are not."""
+    torch.manual_seed(0)
+    picture, vector = torch.rand(1, 3, 32, 32), torch.rand(1, 6)
+    other = F.interpolate(F.avg_pool2d(picture, 4), scale_factor=4, mode="nearest")
+    for blur in (0, 4):
+        painter = ContextPainter(6, 8, blur=blur)
+        torch.nn.init.normal_(painter.last[0].weight)
+        drawn = [painter(F.pixel_unshuffle(x, 4), vector) for x in (picture, other)]
+        assert drawn[0].shape == (1, 4, 32, 32) and torch.allclose(*drawn, atol=1e-5) == (blur == 4)

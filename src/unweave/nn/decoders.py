@@ -109,7 +109,7 @@ class ContextPainter(nn.Module):
         self.last = nn.Sequential(last, nn.PixelShuffle(2))
 
     def forward(self, code: Tensor, vector: Tensor) -> Tensor:
-        if self.blur:
+        if self.blur > 1:
             picture = F.pixel_shuffle(code, 4)
             coarse = F.interpolate(F.avg_pool2d(picture, self.blur), size=picture.shape[2:], mode="bilinear", align_corners=False)
             code = F.pixel_unshuffle(coarse, 4)
