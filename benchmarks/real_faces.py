@@ -7,7 +7,8 @@ Set b has Eyeglasses above .9, set a below .02; what is in between is left out, 
 the file name without its number (Ann_Lee_0002.jpg), is in one split only. There is no truth: a judge that learned from the training people
 says whether glasses are seen in edits of the test people. AlexNet-KID says how far transfers are from the test people's real pictures with
 glasses (`alexnet_kid`), and how far untouched pictures without glasses are (the baseline `nothing`): a transfer should be nearer than that.
-FOLDER/run is the training, FOLDER/report the report with its sheets. --run RUN: one that is there, trained on such data, is judged.
+FOLDER/run is the training, FOLDER/report the report with its sheets. --run RUN: one that is there is judged; then
+--set changes what edits read (`sure`), --last takes the last weights in place of the best snapshot, and --split val chooses between them.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from choices import chosen, offer
@@ -22,6 +24,7 @@ from record import record
 
 from unweave.data import Table, load
 from unweave.evaluate import evaluate
+from unweave.models import load as load_model
 from unweave.recipe import train
 from unweave.runs import Run
 
@@ -36,6 +39,8 @@ def main() -> None:
     options.add_argument("--features", type=Path, help="AlexNet's weights, for AlexNet-KID")
     options.add_argument("--method", default="mask")
     options.add_argument("--run", type=Path, help="trained already")
+    options.add_argument("--last", action="store_true", help="the last weights, not the best snapshot")
+    options.add_argument("--split", default="test", choices=("val", "test"))
     offer(options)
     options.add_argument("--minutes", type=float, default=60)
     options.add_argument("--size", type=int, default=64)
@@ -54,9 +59,12 @@ def main() -> None:
     waited = time.perf_counter() - start
     if not run.finished:
         sys.exit(f"Interrupted; go on with: unweave resume {run.path}")
-    report = evaluate(run, data, out=wish.folder / "report", pairs=wish.pairs, features=wish.features)
+    model = load_model(run.path / ("last.safetensors" if wish.last else "weights.safetensors"))
+    model.config = replace(model.config, **how["overrides"])
+    report = evaluate(model, load(data, wish.size, wish.split), wish.folder / "report", wish.pairs, wish.features)
     print(report)
-    asked = {"method": wish.method, "pictures": counts, **(how if wish.run is None else {"run": str(wish.run)})}
+    asked = {"method": wish.method, "pictures": counts, "split": wish.split, "last": wish.last}
+    asked |= how if wish.run is None else {"run": str(wish.run), "overrides": how["overrides"]}
     took = {"images": run.images, "training_seconds": round(run.facts["seconds"]), "waited_seconds": round(waited)}
     record(wish.out, wish.seed, **asked, **took, report=report.json())
 

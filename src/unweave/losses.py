@@ -185,7 +185,7 @@ def real_gradient(logits: Tensor, real: Tensor) -> Tensor:
     return torch.autograd.grad(own, real, create_graph=True)[0].float().square().flatten(1).sum(1).mean()
 
 
-def tell_made(critic: Critic, made: Tensor, real: Tensor, penalty: float = 1.0) -> Tensor:
+def tell_made(critic: Critic, made: Tensor, real: Tensor, penalty: float = 0.3) -> Tensor:
     """The side of a critic of pictures: mean of `logistic_fake` and `logistic_real`, and `penalty` times `real_gradient`.
 
     made, real: (N, C, H, W). critic: (N, C, H, W) -> as many logits of each picture. Without the penalty it soon goes by single pixels.

@@ -85,7 +85,7 @@ class MaskConfig:
 
 PRESETS: Mapping[str, MaskConfig] = {
     "default": MaskConfig(),
-    "photographs": MaskConfig(confusion=0.0, idle=0.03, adversary=0.15, blur=4, grafted=0.75, sure=1.0),
+    "photographs": MaskConfig(confusion=0.0, idle=0.03, adversary=0.15, blur=4, grafted=0.75, sure=1.0, lr_critic=1e-3),
     "paper": MaskConfig(published=True, separate=25, confusion=0.005, lr=2e-4, lr_critic=2e-4),
 }
 
