@@ -186,9 +186,9 @@ class Mask(Method):
         own, none, with_it = zip(logits.split(n), raws.split(n), strict=True)
         half, terms, x = n // 2, Terms(), painted(*with_it, a).detach()  # half of what E_c sees through is x
         wearing = x[half:], visible(with_it[0], a, x)[half:], a[half:]
-        if w.adversary:  # on others of b, bared: all that can tell them from b is how the part looks
-            bare = clean_b.roll(1, 0)
-            batch["worn"] = painted(*self.paint(common_b.detach().roll(1, 0), separate, bare), bare)
+        if w.adversary:  # half on others of b, bared, which are told from b by the part alone; half on a, which need it
+            bare, on = (torch.cat([v.roll(1, 0)[half:], u[:half]]) for u, v in ((clean_a, clean_b), (common_a, common_b.detach())))
+            batch["worn"] = painted(*self.paint(on, separate, bare), bare)
             terms.add("adversary", losses.logistic_adversary(self.viewer(batch["worn"])), w.adversary)
         terms.add("recon1_b", losses.absolute(painted(*own, clean_b), b), w.recon1_b)
         terms.add("recon2_b", losses.absolute(painted(*own, b), b), w.recon2_b)
