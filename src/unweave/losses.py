@@ -188,7 +188,7 @@ def real_gradient(logits: Tensor, real: Tensor) -> Tensor:
 def tell_made(critic: Critic, made: Tensor, real: Tensor, penalty: float = 0.3) -> Tensor:
     """The side of a critic of pictures: mean of `logistic_fake` and `logistic_real`, and `penalty` times `real_gradient`.
 
-    made, real: (N, C, H, W). critic: (N, C, H, W) -> as many logits of each picture. Without the penalty it soon goes by single pixels.
+    made, real: (N, C, H, W). critic: (N, C, H, W) -> as many logits of each picture.
     """
     real = real.detach().requires_grad_()
     of_made, of_real = critic(torch.cat([made, real])).chunk(2)

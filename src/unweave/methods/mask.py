@@ -62,7 +62,7 @@ class MaskConfig:
     cycle_common: float = 0.0  # weight of the cycle of E_c (paper)
     cycle_separate: float = 0.001  # weight of the cycle of E_s (paper)
     confusion: float = 0.1  # weight of L_DC
-    adversary: float = 0.0  # weight of a part on another picture of b being taken for b by a critic of pictures
+    adversary: float = 0.0  # weight of a part on another picture being taken for b by a critic of pictures
     whole: float = 20.0  # weight of the raw colours compared with b everywhere
     see_through: float = 1.7  # weight of the face behind what does not belong
     find: float = 1.3  # weight of where that is
