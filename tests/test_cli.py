@@ -179,6 +179,21 @@ def test_remove(say: Say, model_file: Path, photos: Path, tmp_path: Path) -> Non
     assert Image.open(tmp_path / "out" / "tall.png").size == (60, 90)
 
 
+def test_a_model_can_be_surer_that_the_part_is_there(say: Say, model_file: Path, photos: Path, tmp_path: Path) -> None:
+    picture, changed = photos / "wide.png", []
+    for sure in (None, 0, 3):
+        words = [] if sure is None else ["--sure", sure]
+        status, _, error = say("remove", model_file, picture, *words, "-o", tmp_path / f"{sure}")
+        assert status == 0, error
+        changed.append(
+            np.asarray(Image.open(tmp_path / f"{sure}" / "wide.png"), dtype=float) - np.asarray(Image.open(picture).convert("RGB"))
+        )
+    plain, none, much = (np.abs(change).mean() for change in changed)
+    assert plain == none < much
+    status, _, error = say("remove", "fader-faces", picture, "--sure", 3, "-o", tmp_path / "out")
+    assert status == 1 and "no such setting as sure" in error and not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("threshold", ["auto", "soft", "0.4"])
 def test_segment(say: Say, model_file: Path, photos: Path, tmp_path: Path, threshold: str) -> None:
     status, text, error = say("segment", model_file, photos / "wide.png", "--threshold", threshold, "-o", tmp_path / "out")

@@ -33,7 +33,15 @@ class Edit:
 
 
 @dataclass(kw_only=True)
-class Transfer(Edit):
+class Surely(Edit):
+    """What edits take that take a part off, or from, a picture that shows it."""
+
+    sure: Annotated[float | None, option("X")] = None
+    """How sure the model is to be that the part is there, beyond what it sees: 2 or 3 takes off more, where photographs keep traces."""
+
+
+@dataclass(kw_only=True)
+class Transfer(Surely):
     """Put her part (glasses, beard ...) on other pictures. --then MODEL --from HER2 puts another part on the result, and so on."""
 
     from_: Annotated[str, option("HER", name="from")]
@@ -48,7 +56,7 @@ class Transfer(Edit):
 
 
 @dataclass(kw_only=True)
-class Remove(Edit):
+class Remove(Surely):
     """Take the part off pictures; what is not part of it stays to the pixel."""
 
     images: Annotated[Positional[list[str]], words("IMAGE...")]
@@ -111,7 +119,7 @@ def transfer(argv: list[str]) -> int:
     if not wish.onto:
         raise UsageError("Name at least one picture after --onto.")
     onto = edits.pictures(wish.onto)
-    steps = [(model_of(name, wish.device), edits.pictures([donor])) for name, donor in [(wish.model, wish.from_), *chain]]
+    steps = [(model_of(name, wish.device, wish.sure), edits.pictures([donor])) for name, donor in [(wish.model, wish.from_), *chain]]
     done = edits.Done()
     with tempfile.TemporaryDirectory() as between:
         for i, (model, donors) in enumerate(steps):
@@ -129,7 +137,7 @@ def remove(argv: list[str]) -> int:
     from unweave import edits
 
     images = edits.pictures(some(wish.images))
-    return report(edits.remove(model_of(wish.model, wish.device), images, Path(wish.out), wish.fit))
+    return report(edits.remove(model_of(wish.model, wish.device, wish.sure), images, Path(wish.out), wish.fit))
 
 
 def union(argv: list[str]) -> int:
@@ -215,10 +223,10 @@ def _chain(argv: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
     return head, [(model, donor) for model, donor in chain]
 
 
-def model_of(name: str, device: str) -> Method:
+def model_of(name: str, device: str, sure: float | None = None) -> Method:
     from unweave import machine, models
 
-    return models.load(name, machine.place(device).device)
+    return models.load(name, machine.place(device).device, sure)
 
 
 def some(images: list[str]) -> list[str]:

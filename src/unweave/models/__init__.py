@@ -5,6 +5,7 @@ Each shipped model is a pair of files here: NAME.safetensors (half precision, it
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,12 +61,19 @@ def _from_hub(repository: str) -> Path:
         raise UserError(f'There is no model "{repository}" here, and the hub cannot be reached: check the name.') from error
 
 
-def load(name: str | Path, device: str | torch.device = "cpu") -> Method:
+def load(name: str | Path, device: str | torch.device = "cpu", sure: float | None = None) -> Method:
     """A trained model, ready for edits: a shipped name, a run folder, a weights file, or OWNER/NAME on the Hugging Face hub.
 
-    Raises UserError when there is none of that name, and for a file that is damaged or not a model.
+    sure: of models of two sets (mask, content, difference), in place of what they were trained with: a logit by which they are surer that
+    a picture known to show the part does; 2 or 3 takes off more, also of what is none. Raises UserError when there is no model of that
+    name, for a file that is damaged or not a model, and for `sure` where there is no such setting.
     """
     from unweave import runs
     from unweave.methods import get
 
-    return runs.load(find(name), get, device)
+    model = runs.load(find(name), get, device)
+    if sure is not None:
+        if not hasattr(model.config, "sure"):
+            raise UserError(f"{name} is a {model.name} model, which has no such setting as sure: leave it out.")
+        model.config = dataclasses.replace(model.config, sure=sure)
+    return model
