@@ -116,7 +116,7 @@ def test_it_starts_by_seeing_through_things() -> None:
     model = tiny.build("content")
     batch = tiny.batch(model)
     terms = model.see_loss(batch, progress())
-    assert list(terms.values) == ["reconstruct_a", "see_through", "find"]
+    assert list(terms.values) == ["reconstruct_a", "see_through", "instead", "find"]
     assert terms.values["see_through"] > 2 * terms.values["reconstruct_a"]  # a new decoder returns what it is given
     grafted = Content(replace(model.config, grafted=1.0))
     grafted.load_state_dict(model.state_dict())

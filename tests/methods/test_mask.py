@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 
 from contract import tiny
+from unweave.errors import UserError
 from unweave.method import Progress
-from unweave.methods.mask import PRESETS, Mask
+from unweave.methods.mask import PRESETS, Mask, MaskConfig
 from unweave.nn.disturb import disturbed
 
 TINY = replace(PRESETS["default"], size=32, width=8, separate=8)
@@ -92,3 +94,17 @@ def test_what_lies_behind_is_learned_where_something_is_laid_on() -> None:
     expected = ((drawn - behind).abs().sum(1, keepdim=True) * covered).sum() / (3 * covered.sum() + 1)
     torch.testing.assert_close(terms.values["see_through"], expected)
     assert terms.weights["instead"] == terms.weights["see_through"] == pytest.approx(1.7)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"size": 63}, "multiple of 16 from 32 on .* not 63"),
+        ({"size": 32, "published": True}, "64 or 128 pixels, not 32"),
+        ({"blur": 5}, "divides the side of 64 pixels .* not 5"),
+        ({"blur": -4}, "not -4"),
+    ],
+)
+def test_what_it_cannot_draw_is_refused(settings: dict[str, Any], says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        MaskConfig(**settings)

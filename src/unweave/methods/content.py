@@ -15,8 +15,8 @@ published six. The preset `image` is the default with a critic of pictures, D(E_
 In runs of minutes that critic alone takes nothing out of the common code. Departures of the default:
 1. `see_through`: E_c and D learn to draw a as it is although something is on it, random shapes (`grafted`: or pieces of b; those of a stay)
    or a transfer's part; for the first share `alone` of the run nothing else. So E_c drops what b shows in addition.
-2. E_c's code is a map at a quarter of the side, what is left of the picture; E_c also says what it dropped (`find`), and shall drop
-   nothing that changes nothing (`idle`).
+2. E_c's code is a map at a quarter of the side, what is left of the picture; what it drops (`find`) and what it puts there (`instead`) are
+   learned apart, and it shall drop nothing that changes nothing (`idle`).
 3. E_s's code is a vector, read from a window around what E_c dropped: it says what, the map says where. It steers D's norms.
 4. L_R^B teaches E_s and D alone: E_c would learn from it to keep the part. Absolute and, of b, squared errors (`whole`).
 5. A critic of patches; Muon, a step size that decays, and for edits an average of the weights.
@@ -60,16 +60,14 @@ class ContentConfig:
     find: float = 1.3  # weight of where that is
     idle: float = 0.3  # weight of dropping what is put back as it was
     grafted: float = 0.0  # share of what E_c sees through that is pieces of other pictures instead of stickers; photographs: 0.75
+    sure: float = 0.0  # added to E_c's logits of dropping in pictures known to be of b, which all show the part
     whole: float = 20.0  # weight of the squared error of b
     alone: float = 0.4  # share of the run in which E_c and D learn from a alone
     lr: float = 0.01  # step size at its highest: Muon's (paper: Adam's)
     lr_critic: float = 5e-4  # and the critic's, Adam's
 
     def __post_init__(self) -> None:
-        if self.size < 32 or self.size % 16:
-            raise UserError(f"content takes pictures whose side is a multiple of 16 from 32 on (32, 48, 64 ...), not {self.size}.")
-        if self.published and self.size not in two_sets.SIZES:
-            raise UserError(f"The published networks of content take pictures of 32, 64, 128 or 256 pixels, not {self.size}.")
+        two_sets.check("content", self.size, two_sets.SIZES if self.published else None)
         if self.adversary not in ("latent", "image"):
             raise UserError(f'The adversary of content is "latent" or "image", not "{self.adversary}".')
 
@@ -128,7 +126,7 @@ class Content(Method):
 
     def encode(self, x: Tensor, domain: str | None = None) -> Codes:
         """x: (N, 3, S, S) in [-1, 1]. A picture known to be from `a` has no separate part: exact zeros."""
-        common, drop = (self.common(x), None) if self.config.published else self.common.look(x)
+        common, drop = (self.common(x), None) if self.config.published else self.common.look(x, sure=self.config.sure * (domain == "b"))
         separate = self.separate(x if drop is None else marked(x, drop.sigmoid()))
         return Codes(common=common, separate=torch.zeros_like(separate) if domain == "a" else separate)
 
@@ -153,7 +151,7 @@ class Content(Method):
 
     def transfer_loss(self, batch: Batch, progress: Progress) -> Terms:
         a, b, w, n = batch["a"], batch["b"], self.config, len(batch["a"])
-        common_b, drop = self.common.look(b)
+        common_b, drop = self.common.look(b, sure=w.sure)
         with torch.no_grad():  # what a's own pictures teach E_c, `seen` has among its pictures
             common_a = self.common(a)
         clean_b = self.draw(common_b)
@@ -177,10 +175,11 @@ class Content(Method):
     def seen(self, *parts: Soiled) -> Terms:
         """What E_c and D make of pictures of a with something on them: what lies behind it, and where it is."""
         soiled, covered, behind = (torch.cat(column) for column in zip(*parts, strict=True))
-        common, drop = self.common.look(soiled)
+        common, bare, drop = self.common.look_behind(soiled, covered)
         clean, terms = self.draw(common), Terms()
         terms.add("reconstruct_a", losses.absolute(clean, behind), self.config.reconstruct)
         terms.add("see_through", losses.absolute_inside(clean, behind, covered), self.config.see_through)
+        terms.add("instead", losses.absolute_inside(F.pixel_shuffle(bare, 4), behind, covered), self.config.see_through)
         terms.add("find", losses.covers(drop, (covered > 0.25).float()), self.config.find)
         return terms
 

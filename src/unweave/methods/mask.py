@@ -39,6 +39,7 @@ from unweave.codes import Code, Codes, Output
 from unweave.errors import UserError
 from unweave.masks import binary, painted, visible
 from unweave.method import Adam, Batch, Group, Method, Muon, Phase, Progress, Terms, images
+from unweave.nn import two_sets
 from unweave.nn.blocks import together
 from unweave.nn.critics import PatchCritic, VectorCritic
 from unweave.nn.decoders import ContextPainter, Decoder, SquaresDecoder
@@ -77,10 +78,9 @@ class MaskConfig:
     lr_critic: float = 5e-4  # and the critic's, Adam's
 
     def __post_init__(self) -> None:
-        if self.size < 32 or self.size % 16:
-            raise UserError(f"mask takes pictures whose side is a multiple of 16 from 32 on (32, 48, 64 ...), not {self.size}.")
-        if self.published and self.size not in (64, 128):
-            raise UserError(f"The published networks of mask take pictures of 64 or 128 pixels, not {self.size}.")
+        two_sets.check("mask", self.size, (64, 128) if self.published else None)
+        if self.blur < 0 or self.blur and self.size % self.blur:
+            raise UserError(f"The blur of mask is 0 or divides the side of {self.size} pixels (2, 4, 8 ...), not {self.blur}.")
 
 
 PRESETS: Mapping[str, MaskConfig] = {

@@ -8,12 +8,23 @@ from __future__ import annotations
 
 from torch import nn
 
+from unweave.errors import UserError
 from unweave.nn.decoders import Decoder
 from unweave.nn.encoders import Encoder
 
 SIZES = (32, 64, 128, 256)
 CELLS = 2  # side of the code
 WIDTH = 512  # channels of all codes together
+
+
+def check(name: str, size: int, published: tuple[int, ...] | None) -> None:
+    """Raises UserError for a side, in pixels, that a method of two sets cannot take: a `ContextEncoder` needs a multiple of 16, published
+    networks are made for some sides alone (None: the networks are not published ones)."""
+    if size < 32 or size % 16:
+        raise UserError(f"{name} takes pictures whose side is a multiple of 16 from 32 on (32, 48, 64 ...), not {size}.")
+    if published and size not in published:
+        sides = f"{', '.join(map(str, published[:-1]))} or {published[-1]}"
+        raise UserError(f"The published networks of {name} take pictures of {sides} pixels, not {size}.")
 
 
 def _layers(size: int) -> int:
