@@ -334,7 +334,8 @@ def labelled_direction(model: Method, styles: Tensor, labels: Tensor, apart: Seq
 
 
 def along(model: Method, style: Tensor, direction: Tensor, amount: float | Tensor = 1.0, layers: Layers = None) -> Tensor:
-    """Styles moved along a direction, in these layers alone. style: (N, L, W); direction: (W,); amount: a number, or one for each, (N,).
+    """Styles moved along a direction, in these layers alone. style: (N, L, W); direction: (W,), or one for each layer, (L, W); amount: a
+    number, or one for each, (N,).
 
     -> (N, L, W). A strip of one picture: `model.along(style, direction, torch.linspace(-3, 3, 7))`.
     """
@@ -342,7 +343,7 @@ def along(model: Method, style: Tensor, direction: Tensor, amount: float | Tenso
     where = chosen(model, layers)
     steps = torch.as_tensor(amount, dtype=style.dtype, device=style.device).reshape(-1, 1, 1)
     moved = style.expand(max(len(style), len(steps)), -1, -1).clone()
-    moved[:, where] += steps * direction.to(style)
+    moved[:, where] += steps * direction.to(style).expand(style.shape[1:])[where]
     return moved
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -40,18 +40,26 @@ SHOWN = 8
 
 @dataclass(frozen=True)
 class Way:
-    """A direction (W,) of w, the layers in which it acts, and how far from `middle` it brings a style, on either side."""
+    """A direction (W,) of w, the layers in which it acts, and how far from `middle` it brings a style, on either side.
+
+    moves: what is added to the styles on the way, (W,) or one for each layer, (L, W); the direction itself where None.
+    """
 
     direction: Tensor
     middle: Tensor
     layers: str
     reach: float | Tensor  # one for all, or one for each (N,)
+    moves: Tensor | None = None
+
+    @property
+    def vector(self) -> Tensor:
+        return self.direction if self.moves is None else self.moves
 
     def to(self, model: Any, style: Tensor, on: Tensor) -> Tensor:
         """Styles (N, L, W) with the attribute where `on` (N,) is true, without it elsewhere."""
         place = ((style[:, 0] - self.middle.to(style)) @ self.direction.to(style)) / self.direction.to(style).square().sum()
         goal = torch.where(on.to(style.device), self.reach, -self.reach)
-        return model.along(style, self.direction, goal - place, self.layers)
+        return model.along(style, self.vector, goal - place, self.layers)
 
 
 def find(model: Any, kinds: Attributes, w: Tensor, found: Tensor, finder: Judge, tried: int) -> list[Way | None]:
@@ -89,45 +97,44 @@ def find(model: Any, kinds: Attributes, w: Tensor, found: Tensor, finder: Judge,
         ]
         scores = [right(i, way) for way in tries]
         best = tries[scores.index(max(scores))]
-        after = [refined(model, i, best, w, finder, keep) for keep in KEEPS]
-        tries = [best, *[Way(direction, middle, best.layers, reach) for direction in after for reach in REACHES]]
+        after = [refined(model, i, best, finder, keep) for keep in KEEPS]
+        tries = [best, *[replace(best, reach=reach, moves=moves) for moves in after for reach in REACHES]]
         scores = [max(scores), *[right(i, way) for way in tries[1:]]]
         ways.append(tries[scores.index(max(scores))])
     return ways
 
 
-def refined(model: Any, which: int, way: Way, w: Tensor, judge: Judge, keep: float, steps: int = TURNS) -> Tensor:
-    """A way's direction, (W,), turned until the judge sees the attribute `which` come and go and all others stay.
+def refined(model: Any, which: int, way: Way, judge: Judge, keep: float, steps: int = TURNS) -> Tensor:
+    """A way's moves, one for each layer, (L, W), turned until the judge sees the attribute `which` come and go and all others stay.
 
     A plane between samples says in what they differ, not what to do to one of them. So the judge's gradient is followed through the
-    generator: fresh samples are brought to the other side, nearly as far as the way brings them. w: (N, W), samples by which a standard
-    deviation is counted. keep: weight of the others.
+    generator: fresh samples are brought to the other side, nearly as far as the way brings them. Each layer may turn to another side;
+    together they stay as long as they were. keep: weight of the others.
     """
-    generator, middle = torch.Generator().manual_seed(3), w.mean(0)
-    free = F.normalize(way.direction.detach().float().cpu(), dim=0)
-
-    def along(vector: Tensor) -> Tensor:
-        ahead = F.normalize(vector, dim=0)
-        return ahead * ((w - middle) @ ahead).std()
+    generator = torch.Generator().manual_seed(3)
+    layers = next(code.shape[0] for code in model.codes if code.name == "style")
+    start = way.vector.detach().float().cpu().expand(layers, -1)
+    length, free = start.norm(), start.clone()
 
     with torch.enable_grad():
         free.requires_grad_()
-        optimiser = torch.optim.Adam([free], lr=RATE / len(free) ** 0.5)
+        angle = RATE * length / free.numel() ** 0.5
+        optimiser = torch.optim.Adam([free], lr=float(angle))
         for step in range(steps):
-            optimiser.param_groups[0]["lr"] = RATE / len(free) ** 0.5 * min(1.0, 2 - 2 * step / steps)
+            optimiser.param_groups[0]["lr"] = float(angle) * min(1.0, 2 - 2 * step / steps)
             codes = model.sample(TURNED, generator)
             with torch.no_grad():
                 style = model.map(codes["z"])
                 before = judge(model.decode(codes | Codes(style=style)).image)
             on, reach = before[:, which] <= 0.5, way.reach * (0.6 + 0.8 * torch.rand(TURNED, generator=generator)).to(style)
-            moved = Way(along(free), middle, way.layers, reach).to(model, style, on)
+            moved = replace(way, reach=reach, moves=free * (length / free.norm())).to(model, style, on)
             after = judge(model.decode(codes | Codes(style=moved)).image)
             asked = F.binary_cross_entropy(after[:, which].clamp(1e-4, 1 - 1e-4), on.to(after))
             others = [j for j in range(after.shape[1]) if j != which]
             loss = asked + (keep * (after[:, others] - before[:, others]).square().mean() if others else 0.0)
             (free.grad,) = torch.autograd.grad(loss, free)
             optimiser.step()
-    return along(free.detach())
+    return free.detach() * (length / free.detach().norm())
 
 
 def measure(
