@@ -125,6 +125,22 @@ def test_a_direction_from_two_folders(say: Say, file: Path, folders: Path, tmp_p
     assert list(kept) == ["1", "2", "b"] and kept["b"].layers == tuple(load(file).layers["coarse"])
 
 
+def test_a_direction_with_a_vector_for_each_layer_is_kept_and_followed(say: Say, file: Path, tmp_path: Path) -> None:
+    model = load(file)
+    layers, width = next(code.shape for code in model.codes if code.name == "style")
+    vectors = torch.zeros(layers, width)
+    vectors[-1] = 3.0  # only the last layer moves
+    one = sampling.Direction(vectors, tuple(range(layers)))
+    path = sampling.save_directions({"last": one}, tmp_path / "ways.safetensors")
+    assert torch.equal(sampling.load_directions(path, model)["last"].vector, vectors)
+    assert say("slide", file, "3", "--directions", path, "--attribute", "last", "--values=0:1:2", "-o", tmp_path / "out")[0] == 0
+    still, moved = ((tmp_path / "out" / f"3-{i}.png").read_bytes() for i in range(2))
+    assert still != moved
+    other = sampling.save_directions({"odd": sampling.Direction(vectors[1:], (0,))}, tmp_path / "odd.safetensors")
+    with pytest.raises(UserError, match="another model"):
+        sampling.load_directions(other, model)
+
+
 def test_directions_from_judged_samples(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A judge that sees glasses in bright samples, beards in none and a smile in what is bright at the top."""
 
@@ -138,7 +154,9 @@ def test_directions_from_judged_samples(file: Path, tmp_path: Path, monkeypatch:
     monkeypatch.setattr(sampling, "load_data", lambda source, size, split: uw.data("faces@val", size=32, n=30))
     monkeypatch.setattr(sampling, "JUDGED", 256)
     done = sampling.directions(model, tmp_path, data="faces")
-    assert set(sampling.load_directions(done.written[0], model)) == {"glasses", "smile"}
+    found = sampling.load_directions(done.written[0], model)
+    whole = next(code.shape for code in model.codes if code.name == "style")
+    assert set(found) == {"glasses", "smile"} and {tuple(one.vector.shape) for one in found.values()} <= {whole, whole[1:]}
     assert done.notes == ["no direction for beard: the judge sees it in all samples or in none"]
 
 

@@ -240,7 +240,7 @@ def _apart(words: Sequence[str], out: Path) -> None:
 
 @dataclass(frozen=True)
 class Direction:
-    """A direction (W,) of w, as long as a standard deviation along it, and the layers in which it acts."""
+    """A direction of w, as long as a standard deviation along it, (W,) or one for each layer, (L, W), and the layers in which it acts."""
 
     vector: Tensor
     layers: tuple[int, ...]
@@ -260,7 +260,10 @@ def load_directions(path: Path, model: Method) -> dict[str, Direction]:
     if not isinstance(layers, dict) or layers.keys() != kept.keys():
         raise UserError(f"{path} holds no directions: unweave directions writes them.")
     shape = next(code.shape for code in model.codes if code.name == "style")
-    if any(tuple(vector.shape) != shape[1:] or not set(layers[name]) <= set(range(shape[0] or 0)) for name, vector in kept.items()):
+    fit = {
+        name: tuple(vector.shape) in (shape[1:], shape) and set(layers[name]) <= set(range(shape[0] or 0)) for name, vector in kept.items()
+    }
+    if not all(fit.values()):
         raise UserError(f"{path} holds directions of another model: make them anew (unweave directions).")
     return {name: Direction(kept[name], tuple(layers[name])) for name in layers}
 
@@ -336,7 +339,7 @@ def _from_samples(model: Method, data: Source, done: Done) -> dict[str, Directio
         f"no direction for {kind.name}: the judge sees it in all samples or in none" for kind, way in zip(kinds, ways) if way is None
     ]
     found = {
-        kind.name: Direction(way.direction, tuple(sampled.chosen(model, way.layers))) for kind, way in zip(kinds, ways) if way is not None
+        kind.name: Direction(way.vector, tuple(sampled.chosen(model, way.layers))) for kind, way in zip(kinds, ways) if way is not None
     }
     if not found:
         raise UserError(f"No attribute of {train.spec} is seen in some samples and not in others: give examples (--examples WITHOUT WITH).")

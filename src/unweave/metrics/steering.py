@@ -33,7 +33,7 @@ REACHES = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0)  # how far from the middle a sampl
 TURNS, TURNED = 200, 32  # steps in which a direction is turned, samples in each
 RATE = 0.12  # a step's size, as an angle
 # Weights of the squared change of what is read of the others, beside the cross-entropy of what is asked; both are tried.
-KEEPS = (5.0, 30.0)
+KEEPS = (30.0, 100.0)
 STEPS = 300  # of a projection
 SHOWN = 8
 
