@@ -15,8 +15,8 @@ published six. The preset `image` is the default with a critic of pictures, D(E_
 In runs of minutes that critic alone takes nothing out of the common code. Departures of the default:
 1. `see_through`: E_c and D learn to draw a as it is although something is on it, random shapes (`grafted`: or pieces of b; those of a stay)
    or a transfer's part; for the first share `alone` of the run nothing else. So E_c drops what b shows in addition.
-2. E_c's code is a map at a quarter of the side, what is left of the picture; what it drops (`find`) and what it puts there (`instead`) are
-   learned apart, and it shall drop nothing that changes nothing (`idle`).
+2. E_c's code is a map at a quarter of the side, what is left of the picture; E_c also says what it dropped (`find`), and shall drop
+   nothing that changes nothing (`idle`).
 3. E_s's code is a vector, read from a window around what E_c dropped: it says what, the map says where. It steers D's norms.
 4. L_R^B teaches E_s and D alone: E_c would learn from it to keep the part. Absolute and, of b, squared errors (`whole`).
 5. A critic of patches; Muon, a step size that decays, and for edits an average of the weights.
@@ -175,11 +175,10 @@ class Content(Method):
     def seen(self, *parts: Soiled) -> Terms:
         """What E_c and D make of pictures of a with something on them: what lies behind it, and where it is."""
         soiled, covered, behind = (torch.cat(column) for column in zip(*parts, strict=True))
-        common, bare, drop = self.common.look_behind(soiled, covered)
+        common, drop = self.common.look(soiled)
         clean, terms = self.draw(common), Terms()
         terms.add("reconstruct_a", losses.absolute(clean, behind), self.config.reconstruct)
         terms.add("see_through", losses.absolute_inside(clean, behind, covered), self.config.see_through)
-        terms.add("instead", losses.absolute_inside(F.pixel_shuffle(bare, 4), behind, covered), self.config.see_through)
         terms.add("find", losses.covers(drop, (covered > 0.25).float()), self.config.find)
         return terms
 

@@ -41,7 +41,6 @@ from torch import Tensor, nn
 
 from unweave import losses
 from unweave.codes import Code, Codes, Output
-from unweave.errors import UserError
 from unweave.method import Adam, Batch, Group, Method, Muon, Phase, Progress, Terms, images
 from unweave.nn import two_sets
 from unweave.nn.critics import PatchCritic, VectorCritic
@@ -75,10 +74,7 @@ class DifferenceConfig:
     lr_critic: float = 5e-4  # and the critic's, Adam's
 
     def __post_init__(self) -> None:
-        if self.size < 32 or self.size % 16:
-            raise UserError(f"difference takes pictures whose side is a multiple of 16 from 32 on (32, 48, 64 ...), not {self.size}.")
-        if self.published and self.size not in two_sets.SIZES:
-            raise UserError(f"The published networks of difference take pictures of 32, 64, 128 or 256 pixels, not {self.size}.")
+        two_sets.check("difference", self.size, two_sets.SIZES if self.published else None)
 
 
 PRESETS: Mapping[str, DifferenceConfig] = {
