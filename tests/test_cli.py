@@ -190,8 +190,12 @@ def test_a_model_can_be_surer_that_the_part_is_there(say: Say, model_file: Path,
         )
     plain, none, much = (np.abs(change).mean() for change in changed)
     assert plain == none < much
-    status, _, error = say("remove", "fader-faces", picture, "--sure", 3, "-o", tmp_path / "out")
-    assert status == 1 and "no such setting as sure" in error and not (tmp_path / "out").exists()
+    paper = get("mask")(get("mask").PRESETS["paper"])
+    made = Run.create(tmp_path / "paper", {"method": "mask", "config": paper.settings(), "settings": {}})
+    made.write_weights("weights", paper)
+    for model in ("fader-faces", made.path / "weights.safetensors"):
+        status, _, error = say("remove", model, picture, "--sure", 3, "-o", tmp_path / "out")
+        assert status == 1 and "no such setting as sure" in error and not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("threshold", ["auto", "soft", "0.4"])

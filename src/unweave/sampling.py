@@ -240,7 +240,8 @@ def _apart(words: Sequence[str], out: Path) -> None:
 
 @dataclass(frozen=True)
 class Direction:
-    """A direction of w, as long as a standard deviation along it, (W,) or one for each layer, (L, W), and the layers in which it acts."""
+    """A direction of w and the layers in which it acts. vector: (W,), as long as one standard deviation along it, or a vector for each
+    layer, (L, W), together as long as L of these."""
 
     vector: Tensor
     layers: tuple[int, ...]

@@ -53,6 +53,7 @@ class Way:
 
     @property
     def vector(self) -> Tensor:
+        """What a step of one standard deviation adds, (W,) or (L, W)."""
         return self.direction if self.moves is None else self.moves
 
     def to(self, model: Any, style: Tensor, on: Tensor) -> Tensor:
@@ -149,7 +150,7 @@ def measure(
 ) -> None:
     """`NAME_direction_success` and `NAME_direction_others_kept` of `count` fresh samples, and a sheet of the first."""
     ways = find(model, kinds, points.w, points.found, finder, max(8, count // 6))
-    codes = _fresh(model, 2, count)
+    codes = _fresh(model, 3, count)  # those of part 2 were seen when KEEPS was chosen
     style = model.map(codes["z"])
     before = _read(model, codes, style, judge)
     shown = codes.take(slice(0, SHOWN))

@@ -64,16 +64,16 @@ def _from_hub(repository: str) -> Path:
 def load(name: str | Path, device: str | torch.device = "cpu", sure: float | None = None) -> Method:
     """A trained model, ready for edits: a shipped name, a run folder, a weights file, or OWNER/NAME on the Hugging Face hub.
 
-    sure: of models of two sets (mask, content), in place of what they were trained with: a logit by which they are surer that
-    a picture known to show the part does; 2 or 3 takes off more, also of what is none. Raises UserError when there is no model of that
-    name, for a file that is damaged or not a model, and for `sure` where there is no such setting.
+    sure: of models of two sets (mask, content; not of their published networks), in place of what they were trained with: a logit by
+    which they are surer that a picture known to show the part does; 2 or 3 takes off more, also of what is none. Raises UserError when
+    there is no model of that name, for a file that is damaged or not a model, and for `sure` where it would change nothing.
     """
     from unweave import runs
     from unweave.methods import get
 
     model = runs.load(find(name), get, device)
     if sure is not None:
-        if not hasattr(model.config, "sure"):
-            raise UserError(f"{name} is a {model.name} model, which has no such setting as sure: leave it out.")
+        if not hasattr(model.config, "sure") or model.config.published:
+            raise UserError(f"{name} is a {model.name} model whose networks have no such setting as sure: leave it out.")
         model.config = dataclasses.replace(model.config, sure=sure)
     return model

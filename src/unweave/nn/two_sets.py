@@ -1,4 +1,5 @@
-"""The published networks of content transfer (Press et al. 2019) and of intersection and difference (Benaim et al. 2019).
+"""What sides of pictures the methods of two sets take; the published networks of content transfer (Press et al. 2019) and of intersection
+and difference (Benaim et al. 2019).
 
 InstanceNorm without affine needs a map that varies: with the published six layers a picture of 64 px ends in a single cell, which it turns
 into nothing. So the depth follows the size, and the code has 2x2 cells at any size; at 128 px the networks are the published ones.
