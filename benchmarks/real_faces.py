@@ -1,12 +1,13 @@
-"""Real faces with and without glasses, from a folder of photographs and a table of attributes.
+"""Real faces with and without glasses, or another attribute, from a folder of photographs and a table of attributes.
 
     python benchmarks/real_faces.py runs/real-faces --images DIR --attributes TABLE.csv --features ALEXNET.npz --minutes 60 \\
         [--preset photographs] [--start mask-glasses] [--set grafted=0.75] [--out results.jsonl]
 
-Set b has Eyeglasses above .9, set a below .02; what is in between is left out, and half of the training pictures are mirrored. A person,
-the file name without its number (Ann_Lee_0002.jpg), is in one split only. There is no truth: a judge that learned from the training people
-says whether glasses are seen in edits of the test people. AlexNet-KID says how far transfers are from the test people's real pictures with
-glasses (`alexnet_kid`), and how far untouched pictures without glasses are (the baseline `nothing`): a transfer should be nearer than that.
+Set b has Eyeglasses above .9, set a below .02 (`--part Smiling --below .1`: smiles); what is in between is left out, and half of the training
+pictures are mirrored. A person, the file name without its number (Ann_Lee_0002.jpg), is in one split only. There is no truth: a judge that
+learned from the training people says whether the part is seen in edits of the test people. AlexNet-KID says how far transfers are from the
+test people's real pictures with it (`alexnet_kid`), and how far untouched pictures without it are (the baseline `nothing`): a transfer
+should be nearer than that.
 FOLDER/run is the training, FOLDER/report the report with its sheets. --run RUN: one that is there is judged; then
 --set changes what edits read (`sure`), --last takes the last weights in place of the best snapshot, and --split val chooses between them.
 """
@@ -35,7 +36,10 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("folder", type=Path)
     options.add_argument("--images", required=True, help="a folder of photographs")
-    options.add_argument("--attributes", required=True, help="a table with a column Eyeglasses, from 0 to 1")
+    options.add_argument("--attributes", required=True, help="a table with a column of the part, from 0 to 1")
+    options.add_argument("--part", default="Eyeglasses", help="that column")
+    options.add_argument("--above", type=float, default=0.9)
+    options.add_argument("--below", type=float, default=0.02)
     options.add_argument("--features", type=Path, help="AlexNet's weights, for AlexNet-KID")
     options.add_argument("--method", default="mask")
     options.add_argument("--run", type=Path, help="trained already")
@@ -50,7 +54,7 @@ def main() -> None:
     options.add_argument("--out", type=Path)
     wish = options.parse_args()
 
-    data = Table(wish.images, wish.attributes, part="Eyeglasses", above=0.9, below=0.02, group=PERSON, flip=True)
+    data = Table(wish.images, wish.attributes, part=wish.part, above=wish.above, below=wish.below, group=PERSON, flip=True)
     counts = {split: {name: load(data, wish.size, split).lengths[name] for name in ("a", "b")} for split in ("train", "val", "test")}
     print(f"pictures: {counts}")
     start = time.perf_counter()
@@ -63,7 +67,7 @@ def main() -> None:
     model.config = replace(model.config, **how["overrides"])
     report = evaluate(model, load(data, wish.size, wish.split), wish.folder / "report", wish.pairs, wish.features)
     print(report)
-    asked = {"method": wish.method, "pictures": counts, "split": wish.split, "last": wish.last}
+    asked = {"method": wish.method, "part": [wish.part, wish.above, wish.below], "pictures": counts, "split": wish.split, "last": wish.last}
     asked |= how if wish.run is None else {"run": str(wish.run), "overrides": how["overrides"]}
     took = {"images": run.images, "training_seconds": round(run.facts["seconds"]), "waited_seconds": round(waited)}
     record(wish.out, wish.seed, **asked, **took, report=report.json())

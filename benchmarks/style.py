@@ -110,7 +110,7 @@ def trained(wish: argparse.Namespace, data: Any) -> None:
 
     with Live() as live:
         if (folder / "config.json").exists():
-            run = recipe.resume(folder, None if Run(folder).finished else total, on_progress=keep)
+            run = recipe.resume(folder, total if Run(folder).facts["images"] < total else None, on_progress=keep)
         else:
             how = {"preset": wish.preset, "size": wish.size, "batch": wish.batch, "images": total, "seed": wish.seed}
             run = recipe.train("stylegan", data, **how, out=folder, on_progress=keep)

@@ -167,7 +167,7 @@ def test_a_direction_that_moves_two_things_is_turned_to_one() -> None:
     w = model.map(normal(400, 4))[:, 0]
     both = w[:, :2].std(0).mean() * F.normalize(torch.tensor([1.0, 1.0, 0.0, 0.0]), dim=0)
     start = steering.Way(both, w.mean(0), "all", 2.0)
-    moves = steering.refined(model, 0, start, left_and_right, keep=10.0, steps=150)
+    moves = steering.refined(model, 0, start, left_and_right, keep=10.0, still=0.0, steps=150)
     assert moves.shape == (3, 4) and torch.isclose(moves.norm(), 3**0.5 * both.norm())
     way = replace(start, moves=moves)
     kinds, style = (Attribute("left"), Attribute("right")), model.map(normal(200, 4))
@@ -178,6 +178,29 @@ def test_a_direction_that_moves_two_things_is_turned_to_one() -> None:
         figures.append([share.float().mean().item() for share in spaces.turned(kinds, 0, before, after)])
     (_, kept_before), (turned, kept) = figures
     assert kept_before < 0.8 and turned > 0.95 and kept > 0.95
+
+
+def test_a_refined_direction_leaves_colours_that_it_does_not_need() -> None:
+    """A direction that also changes what no judge reads loses that, and turns what was asked as before."""
+    model = Formula()
+    w = model.map(normal(400, 4))[:, 0]
+    both = w[:, 0].std() * F.normalize(torch.tensor([1.0, 1.0, 0.0, 0.0]), dim=0)
+    start = steering.Way(both, w.mean(0), "all", 2.0)
+
+    def left(picture: Tensor) -> Tensor:
+        return left_and_right(picture)[:, :1]
+
+    style = model.map(normal(200, 4))
+    plain = model.decode(Codes(style=style)).image
+    on = left(plain)[:, 0] <= 0.5
+    changes = []
+    for still in (0.0, 2.0):
+        way = replace(start, moves=steering.refined(model, 0, start, left, keep=10.0, still=still, steps=150))
+        picture = model.decode(Codes(style=way.to(model, style, on))).image
+        assert ((left(picture)[:, 0] > 0.5) == on).float().mean() > 0.95
+        changes.append([(half - was).abs().mean() for half, was in zip(picture.split(16, dim=3), plain.split(16, dim=3), strict=True)])
+    (_, before), (own, after) = changes
+    assert after < 0.5 * before and after < 0.3 * own
 
 
 def test_an_attribute_that_no_sample_has_is_said() -> None:

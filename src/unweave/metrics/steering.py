@@ -32,8 +32,11 @@ Judge = Callable[[Tensor], Tensor]  # pictures (N, C, S, S) in [-1, 1] -> (N, A)
 REACHES = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0)  # how far from the middle a sample is brought, in standard deviations along the direction
 TURNS, TURNED = 200, 32  # steps in which a direction is turned, samples in each
 RATE = 0.12  # a step's size, as an angle
-# Weights of the squared change of what is read of the others, beside the cross-entropy of what is asked; both are tried.
-KEEPS = (30.0, 100.0)
+# Weights beside the cross-entropy of what is asked: of the squared change of what is read of the others, and of the mean change of colours
+# in `CELLS`, without which skin and background change with every attribute. All are tried: an attribute may be a colour.
+WEIGHTS = ((30.0, 30.0), (100.0, 30.0), (100.0, 0.0))
+EVEN = 0.02
+CELLS = 8  # a side; smaller than most parts, larger than most edges
 STEPS = 300  # of a projection
 SHOWN = 8
 
@@ -66,8 +69,9 @@ class Way:
 def find(model: Any, kinds: Attributes, w: Tensor, found: Tensor, finder: Judge, tried: int) -> list[Way | None]:
     """For each attribute the way that turns it most often and others least; None where all samples are alike.
 
-    That is the product over attributes of the share that comes out as asked. w: (N, W) of samples, found: what the judge `finder` reads in
-    them, (N, A). tried: how many other samples the choice is made on.
+    That is the product over attributes of the share that comes out as asked; of those within `EVEN` of the largest, the one that changes
+    colours least. w: (N, W) of samples, found: what the judge `finder` reads in them, (N, A). tried: how many other samples the choice is
+    made on.
     """
     raw: list[Tensor | None] = []
     for column in found.T:
@@ -77,12 +81,17 @@ def find(model: Any, kinds: Attributes, w: Tensor, found: Tensor, finder: Judge,
             raw.append(None)
     codes = _fresh(model, 1, tried)
     style = model.map(codes["z"])
-    before = _read(model, codes, style, finder)
+    before, plain = _read(model, codes, style, finder)
 
-    def right(which: int, way: Way) -> float:
-        after = _read(model, codes, way.to(model, style, before[:, which] <= 0.5), finder)
-        changed, kept = spaces.turned(kinds, which, before, after)
-        return float(changed.float().mean() * kept.mean() ** (len(kinds) - 1))
+    def best(which: int, tries: list[Way]) -> tuple[float, float, Way]:
+        """How much comes out as asked, how much colours change, and the way of which that is so."""
+        tried = []
+        for way in tries:
+            after, colours = _read(model, codes, way.to(model, style, before[:, which] <= 0.5), finder)
+            changed, kept = spaces.turned(kinds, which, before, after)
+            right = float(changed.float().mean() * kept.mean() ** (len(kinds) - 1))
+            tried.append((right, float((colours - plain).abs().mean()), way))
+        return max(tried, key=lambda one: one[0])
 
     ways: list[Way | None] = []
     for i, column in enumerate(found.T):
@@ -93,24 +102,25 @@ def find(model: Any, kinds: Attributes, w: Tensor, found: Tensor, finder: Judge,
         apart, candidates = [other for j, other in enumerate(raw) if j != i and other is not None], [own]
         with contextlib.suppress(UserError):  # of two attributes that are one nothing is left
             candidates.append(model.labelled_direction(w, column > 0.5, apart=apart))
-        tries = [
-            Way(direction, middle, layers, reach) for direction in candidates for layers in ("all", *model.layers) for reach in REACHES
-        ]
-        scores = [right(i, way) for way in tries]
-        best = tries[scores.index(max(scores))]
-        after = [refined(model, i, best, finder, keep) for keep in KEEPS]
-        tries = [best, *[replace(best, reach=reach, moves=moves) for moves in after for reach in REACHES]]
-        scores = [max(scores), *[right(i, way) for way in tries[1:]]]
-        ways.append(tries[scores.index(max(scores))])
+        first = best(
+            i, [Way(plane, middle, layers, reach) for plane in candidates for layers in ("all", *model.layers) for reach in REACHES]
+        )
+        chosen = [first]
+        for weights in WEIGHTS:
+            moves = refined(model, i, first[2], finder, *weights)
+            chosen.append(best(i, [replace(first[2], reach=reach, moves=moves) for reach in REACHES]))
+        least = max(right for right, _, _ in chosen) - EVEN
+        ways.append(min((one for one in chosen if one[0] >= least), key=lambda one: one[1])[2])
     return ways
 
 
-def refined(model: Any, which: int, way: Way, judge: Judge, keep: float, steps: int = TURNS) -> Tensor:
+def refined(model: Any, which: int, way: Way, judge: Judge, keep: float, still: float, steps: int = TURNS) -> Tensor:
     """A way's moves, one for each layer, (L, W), turned until the judge sees the attribute `which` come and go and all others stay.
 
     A plane between samples says in what they differ, not what to do to one of them. So the judge's gradient is followed through the
     generator: fresh samples are brought to the other side, nearly as far as the way brings them. Each layer may turn to another side;
-    together they stay as long as they were. keep: weight of the others.
+    together they stay as long as they were. keep: weight of the others. still: weight of colours; a mean of absolute changes lets a part
+    change all it needs, where a mean of squares would fade it.
     """
     generator = torch.Generator().manual_seed(3)
     layers = next(code.shape[0] for code in model.codes if code.name == "style")
@@ -126,13 +136,16 @@ def refined(model: Any, which: int, way: Way, judge: Judge, keep: float, steps: 
             codes = model.sample(TURNED, generator)
             with torch.no_grad():
                 style = model.map(codes["z"])
-                before = judge(model.decode(codes | Codes(style=style)).image)
+                plain = model.decode(codes | Codes(style=style)).image
+                before = judge(plain)
             on, reach = before[:, which] <= 0.5, way.reach * (0.6 + 0.8 * torch.rand(TURNED, generator=generator)).to(style)
             moved = replace(way, reach=reach, moves=free * (length / free.norm())).to(model, style, on)
-            after = judge(model.decode(codes | Codes(style=moved)).image)
+            picture = model.decode(codes | Codes(style=moved)).image
+            after = judge(picture)
             asked = F.binary_cross_entropy(after[:, which].clamp(1e-4, 1 - 1e-4), on.to(after))
             others = [j for j in range(after.shape[1]) if j != which]
-            loss = asked + (keep * (after[:, others] - before[:, others]).square().mean() if others else 0.0)
+            loss = asked + still * (_colours(picture) - _colours(plain)).abs().mean()
+            loss = loss + (keep * (after[:, others] - before[:, others]).square().mean() if others else 0.0)
             (free.grad,) = torch.autograd.grad(loss, free)
             optimiser.step()
     return free.detach() * (length / free.detach().norm())
@@ -148,11 +161,11 @@ def measure(
     count: int,
     found: Found,
 ) -> None:
-    """`NAME_direction_success` and `NAME_direction_others_kept` of `count` fresh samples, and a sheet of the first."""
-    ways = find(model, kinds, points.w, points.found, finder, max(8, count // 6))
-    codes = _fresh(model, 3, count)  # those of part 2 were seen when KEEPS was chosen
+    """`NAME_direction_success`, `_others_kept` and `_colour_change` of `count` fresh samples, and a sheet of the first."""
+    ways = find(model, kinds, points.w, points.found, finder, max(64, count // 6))
+    codes = _fresh(model, 3, count)  # those of part 2 were seen when WEIGHTS were chosen
     style = model.map(codes["z"])
-    before = _read(model, codes, style, judge)
+    before, plain = _read(model, codes, style, judge)
     shown = codes.take(slice(0, SHOWN))
     rows, left, words = [list(_draw(model, shown, style[:SHOWN]))], ["samples"], []
     for i, (kind, way) in enumerate(zip(kinds, ways, strict=True)):
@@ -161,11 +174,14 @@ def measure(
             continue
         on = before[:, i] <= 0.5
         moved = way.to(model, style, on)
-        changed, kept = spaces.turned(kinds, i, before, _read(model, codes, moved, judge))
+        after, colours = _read(model, codes, moved, judge)
+        changed, kept = spaces.turned(kinds, i, before, after)
         found.figures[f"{kind.name}_direction_success"] = intervals.mean(changed).judged(accuracies[i])
         if len(kinds) > 1:
             least = min(accuracy for j, accuracy in enumerate(accuracies) if j != i)
             found.figures[f"{kind.name}_direction_others_kept"] = intervals.mean(kept).judged(least)
+        change = (colours - plain).abs().flatten(1).mean(1) * 127.5
+        found.figures[f"{kind.name}_direction_colour_change"] = intervals.mean(change)
         rows.append(list(_draw(model, shown, moved[:SHOWN])))
         left.append(f"{kind.name} turned")
         words.append(f"{kind.name} in {way.layers} layers, {way.reach:g} standard deviations from the middle")
@@ -219,8 +235,16 @@ def _draw(model: Any, codes: Codes, style: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _read(model: Any, codes: Codes, style: Tensor, judge: Judge) -> Tensor:
-    """What a judge reads in pictures of these styles, (N, A) on the CPU."""
-    whole = codes | Codes(style=style)
-    parts = [whole.take(slice(at, at + sampled.CHUNK)) for at in range(0, whole.batch, sampled.CHUNK)]
-    return torch.cat([judge(model.decode(part).image).float().cpu() for part in parts])
+def _read(model: Any, codes: Codes, style: Tensor, judge: Judge) -> tuple[Tensor, Tensor]:
+    """What a judge reads in pictures of these styles, (N, A), and their colours, (N, C, CELLS, CELLS), on the CPU."""
+    whole, read, colours = codes | Codes(style=style), [], []
+    for at in range(0, whole.batch, sampled.CHUNK):
+        picture = model.decode(whole.take(slice(at, at + sampled.CHUNK))).image.float()
+        read.append(judge(picture).float().cpu())
+        colours.append(_colours(picture).cpu())
+    return torch.cat(read), torch.cat(colours)
+
+
+def _colours(pictures: Tensor) -> Tensor:
+    """(N, C, S, S) -> means of cells, (N, C, CELLS, CELLS)."""
+    return F.adaptive_avg_pool2d(pictures, CELLS)

@@ -81,6 +81,7 @@ MEASURES: dict[str, Measure] = {
         "samples in which a judge sees the attribute turned round by a step along one direction", "share", "higher", LABELS
     ),
     "NAME_direction_others_kept": Measure("other attributes that the judge reads as before that step", "share", "higher", LABELS),
+    "NAME_direction_colour_change": Measure("mean change of the sample's colours, in 8x8 cells, by that step", "1/255", "lower", LABELS),
     # Of each attribute, under its own name: glasses_success ...
     "NAME_success": Measure(
         "edits in which a judge reads what was asked for (of a number: within .15); of 0 and 1 the other one is asked for",
