@@ -29,12 +29,22 @@ if TYPE_CHECKING:
     from unweave.metrics.samples import Found, Points
 
 Judge = Callable[[Tensor], Tensor]  # pictures (N, C, S, S) in [-1, 1] -> (N, A) in [0, 1], what it reads of each attribute
-REACHES = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0)  # how far from the middle a sample is brought, in standard deviations along the direction
+REACHES = (
+    1.0,
+    1.5,
+    2.0,
+    2.5,
+    3.0,
+    4.0,
+    5.0,
+    7.0,
+    10.0,
+)  # how far from the middle a sample is brought, in standard deviations along the direction
 TURNS, TURNED = 200, 32  # steps in which a direction is turned, samples in each
 RATE = 0.12  # a step's size, as an angle
 # Weights beside the cross-entropy of what is asked: of the squared change of what is read of the others, and of the mean change of colours
 # in `CELLS`, without which skin and background change with every attribute. All are tried: an attribute may be a colour.
-WEIGHTS = ((30.0, 30.0), (100.0, 30.0), (100.0, 0.0))
+WEIGHTS = ((30.0, 0.0), (30.0, 3.0), (30.0, 30.0), (100.0, 30.0))
 EVEN = 0.02
 CELLS = 8  # a side; smaller than most parts, larger than most edges
 STEPS = 300  # of a projection
@@ -163,7 +173,7 @@ def measure(
 ) -> None:
     """`NAME_direction_success`, `_others_kept` and `_colour_change` of `count` fresh samples, and a sheet of the first."""
     ways = find(model, kinds, points.w, points.found, finder, max(64, count // 6))
-    codes = _fresh(model, 3, count)  # those of part 2 were seen when WEIGHTS were chosen
+    codes = _fresh(model, 4, count)  # those of parts 2 and 3 were seen when WEIGHTS were chosen
     style = model.map(codes["z"])
     before, plain = _read(model, codes, style, judge)
     shown = codes.take(slice(0, SHOWN))
