@@ -29,17 +29,8 @@ if TYPE_CHECKING:
     from unweave.metrics.samples import Found, Points
 
 Judge = Callable[[Tensor], Tensor]  # pictures (N, C, S, S) in [-1, 1] -> (N, A) in [0, 1], what it reads of each attribute
-REACHES = (
-    1.0,
-    1.5,
-    2.0,
-    2.5,
-    3.0,
-    4.0,
-    5.0,
-    7.0,
-    10.0,
-)  # how far from the middle a sample is brought, in standard deviations along the direction
+# How far from the middle a sample is brought, in standard deviations along the direction.
+REACHES = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0, 10.0)
 TURNS, TURNED = 200, 32  # steps in which a direction is turned, samples in each
 RATE = 0.12  # a step's size, as an angle
 # Weights beside the cross-entropy of what is asked: of the squared change of what is read of the others, and of the mean change of colours
