@@ -34,7 +34,7 @@ class Chained:
     def union(self, a: Tensor, b: Tensor) -> Tensor:
         return self.beard.transfer(b, onto=a)
 
-    def intersection(self, image: Tensor) -> Tensor:
+    def intersection(self, image: Tensor, domain: str) -> Tensor:
         return self.beard.remove(self.glasses.remove(image))
 
 

@@ -222,6 +222,9 @@ def test_union_and_intersection(say: Say, two_part_file: Path, photos: Path, tmp
     assert last(text) == tmp_path / "out" and {path.name for path in last(text).iterdir()} == {"wide.png", "tall.png", "sheet.png"}
     with Image.open(last(text) / "wide.png") as made, Image.open(photos / "wide.png") as before:
         assert made.size == before.size
+    status, text, error = say(command, two_part_file, photos / "wide.png", photos / "tall.jpg", "--sure", 5, "-o", tmp_path / "sure")
+    assert status == 0, error
+    assert (last(text) / "tall.png").read_bytes() != (tmp_path / "out" / "tall.png").read_bytes()
 
 
 def test_transfer_of_two_parts_goes_both_ways(say: Say, two_part_file: Path, folders: Path, tmp_path: Path) -> None:

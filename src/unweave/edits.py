@@ -127,18 +127,28 @@ def remove(model: Method, pictures: Sequence[Path], out: Path, fit: str = "crop"
 
 def union(model: Method, a: Path, b: Path, out: Path, fit: str = "crop") -> Done:
     """Both pictures, a of set a and b of set b, each with the parts of both: OUT/<stem>.png; OUT/sheet.png shows before and after."""
-    return _of_two(lambda squares: verbs.union(model, squares[:1], squares[1:], onto=squares), "both parts", model, (a, b), out, fit)
+
+    def both(a: Tensor, b: Tensor) -> list[Tensor]:
+        return [verbs.union(model, a, b), verbs.union(model, a, b, onto=b, domain="b")]
+
+    return _of_two(both, "both parts", model, (a, b), out, fit)
 
 
 def intersection(model: Method, a: Path, b: Path, out: Path, fit: str = "crop") -> Done:
     """Both pictures, a of set a and b of set b, each without any part: OUT/<stem>.png; OUT/sheet.png shows before and after."""
-    return _of_two(lambda squares: verbs.intersection(model, squares), "neither", model, (a, b), out, fit)
+
+    def neither(a: Tensor, b: Tensor) -> list[Tensor]:
+        return [verbs.intersection(model, a, "a"), verbs.intersection(model, b, "b")]
+
+    return _of_two(neither, "neither", model, (a, b), out, fit)
 
 
-def _of_two(edit: Callable[[Tensor], Tensor], label: str, model: Method, paths: tuple[Path, Path], out: Path, fit: str) -> Done:
+def _of_two(
+    edit: Callable[[Tensor, Tensor], list[Tensor]], label: str, model: Method, paths: tuple[Path, Path], out: Path, fit: str
+) -> Done:
     done = Done()
     squares = torch.cat([image(path, model.size, fit) for path in paths]).to(_device(model))
-    made = edit(squares)
+    made = torch.cat(edit(*squares.split(1)))
     with _Writer(paths, out, done) as writer:
         for path, picture in zip(paths, made):
             writer.paste(path, "", picture, None, fit)

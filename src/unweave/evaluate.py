@@ -308,7 +308,8 @@ def _add_two_parts(work: _Work, report: Report) -> None:
     judge, accuracy = two_parts.judge_of(work.train, work.data)
     own = two_parts.own_parts(work.data, pairs)
     made = two_parts.make(
-        two_parts.Joiner(lambda a, b: model.union(a.to(there), b.to(there)), lambda x: model.intersection(x.to(there))), pairs
+        two_parts.Joiner(lambda a, b: model.union(a.to(there), b.to(there)), lambda x, domain: model.intersection(x.to(there), domain)),
+        pairs,
     )
     report.measures |= two_parts.measure(made, pairs, own, judge, accuracy)
     others, notes = two_parts.baselines(pairs, own)

@@ -111,21 +111,25 @@ def way(model: Method, direction: str | None) -> tuple[str, str]:
 
 
 @torch.no_grad()
-def union(model: Method, a: Tensor, b: Tensor, onto: Tensor | None = None) -> Tensor:
-    """What neither set shows: the part of a's pictures and that of b's, both on the pictures of a, or on `onto` of either set.
+def union(model: Method, a: Tensor, b: Tensor, onto: Tensor | None = None, domain: str | None = None) -> Tensor:
+    """What neither set shows: the part of a's pictures and that of b's, both on the pictures of a, or on `onto`.
 
-    a, b, onto: (N or 1, C, S, S) -> (N, C, S, S).
+    a, b, onto: (N or 1, C, S, S) -> (N, C, S, S). domain: "a" or "b", where the set of `onto` is known.
     """
     require(model, "union")
-    parts = model.encode(a, domain="a").only("separate_a") | model.encode(b, domain="b").only("separate_b")
-    return _image(model.decode(model.encode(a if onto is None else onto).only("common") | parts))
+    codes_a = model.encode(a, domain="a")
+    parts = codes_a.only("separate_a") | model.encode(b, domain="b").only("separate_b")
+    return _image(model.decode((codes_a if onto is None else model.encode(onto, domain)).only("common") | parts))
 
 
 @torch.no_grad()
-def intersection(model: Method, image: Tensor) -> Tensor:
-    """What both sets share: pictures of either set without the part of a and without that of b. (N, C, S, S) -> the same."""
+def intersection(model: Method, image: Tensor, domain: str | None = None) -> Tensor:
+    """What both sets share: pictures of either set without the part of a and without that of b. (N, C, S, S) -> the same.
+
+    domain: "a" or "b", where their set is known: then nothing that belongs to it is taken for the other's part.
+    """
     require(model, "intersection")
-    return _image(model.decode(model.encode(image).zero("separate_a", "separate_b")))
+    return _image(model.decode(model.encode(image, domain).zero("separate_a", "separate_b")))
 
 
 @torch.no_grad()

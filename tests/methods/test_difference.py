@@ -13,6 +13,7 @@ from contract import tiny
 from unweave.errors import UserError
 from unweave.method import Progress
 from unweave.methods.difference import PRESETS, Difference, DifferenceConfig
+from unweave.nn.disturb import coarse
 
 
 def progress(fraction: float = 1.0) -> Progress:
@@ -86,14 +87,16 @@ def test_the_zero_loss_of_the_default_knows_no_scale() -> None:
 def test_edits_are_sums_of_the_three_codes() -> None:
     model = tiny.build("difference").eval()
     batch = tiny.batch(model)
-    a, b = 0.8 * batch["a"], 0.8 * batch["b"]  # so that nothing is clamped
+    a, b = 0.6 * batch["a"], 0.6 * batch["b"]  # so that nothing is clamped
     with torch.no_grad():
-        codes_a, codes_b = model.encode(a), model.encode(b)
+        codes_a, codes_b = model.encode(a, "a"), model.encode(b, "b")
         common_a, common_b, part_a, part_b = codes_a["common"], codes_b["common"], codes_a["separate_a"], codes_b["separate_b"]
+        any_b = model.encode(b)["common"]  # where the set is not said
         none = torch.zeros_like(part_a)
         torch.testing.assert_close(model.union(a, b), model.draw(common_a, part_a, part_b))
-        torch.testing.assert_close(model.union(a, b, onto=b), model.draw(common_b, part_a, part_b))
-        torch.testing.assert_close(model.intersection(b), model.draw(common_b, none, none))
+        for domain, common in ((None, any_b), ("b", common_b)):
+            torch.testing.assert_close(model.union(a, b, onto=b, domain=domain), model.draw(common, part_a, part_b))
+            torch.testing.assert_close(model.intersection(b, domain), model.draw(common, none, none))
         torch.testing.assert_close(model.transfer(a, onto=b, direction="a2b"), model.draw(common_b, part_a, none))
         torch.testing.assert_close(model.transfer(b, onto=a, direction="b2a"), model.draw(common_a, none, part_b))
 
@@ -108,36 +111,58 @@ def test_both_parts_are_what_each_adds() -> None:
         torch.testing.assert_close(model.draw(common, part_a, none), with_a, atol=1e-5, rtol=0)
 
 
-def test_what_is_shared_is_a_picture_as_each_set_would_show_it() -> None:
-    """E_c: first as b would show it, then that as a would; its map is a picture, and dropping is said for each part."""
+def test_what_is_shared_has_lost_both_parts() -> None:
+    """E_c takes off a's part and then b's; of a picture known to be from one set only its own. Both times it says what it drops of each."""
 
     class Painter(nn.Module):
-        """Told b, it makes the first channel 1; told a, the second one."""
+        """Makes one channel 1, and drops nothing but where the red is low: of a picture that is bare already it says less."""
 
-        def look(self, x: Tensor, told: Tensor, steady: bool) -> tuple[Tensor, Tensor]:
-            x = x.clone()
-            for i, side in enumerate(told.flatten().tolist()):
-                x[i, 0 if side > 0 else 1] = 1
-            return F.pixel_unshuffle(x, 4), x[:, :1] * 0 + told[:, :, None, None]
+        def __init__(self, channel: int):
+            super().__init__()
+            self.channel = channel
 
-    model = tiny.build("difference").eval()
-    model.common = Painter()
+        def look(self, x: Tensor, steady: bool = False, sure: float = 0.0) -> tuple[Tensor, Tensor]:
+            made = x.clone()
+            made[:, self.channel] = 1
+            return F.pixel_unshuffle(made, 4), self.decide(x)[0] + sure
+
+        def decide(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            return x[:, :1] * 0 + self.channel, x
+
+    model = Difference(replace(tiny.build("difference").config, sure=0.5)).eval()
+    model.common = nn.ModuleDict({"a": Painter(0), "b": Painter(1)})
     x = torch.full((2, 3, 32, 32), -0.5)
-    common, drop_a, drop_b = model.strip(x)
-    kept = F.pixel_shuffle(common, 4)
-    assert kept[:, :2].eq(1).all() and kept[:, 2].eq(-0.5).all()
-    assert drop_a.eq(1).all() and drop_b.eq(-1).all()  # a's part is dropped where b is asked for
+    for domain, channels, said in ((None, {0, 1}, (0.0, 1.0)), ("a", {0}, (0.5, 1.0)), ("b", {1}, (0.0, 1.5))):
+        common, *drops = model.strip(x, domain)
+        kept = F.pixel_shuffle(common, 4)
+        assert {i for i in range(3) if kept[:, i].eq(1).all()} == channels and kept[:, 2].eq(-0.5).all()
+        assert tuple(drop.unique().item() for drop in drops) == said
 
 
 def test_pieces_of_the_other_set_do_not_belong() -> None:
     """Set a is dark, set b bright: with pieces of b in it, what lies behind a is dark, and what does not belong is said of these alone."""
     model = Difference(replace(tiny.build("difference").config, grafted=1.0))
-    a, b = torch.full((8, 3, 32, 32), -0.5), torch.full((8, 3, 32, 32), 0.5)
-    for own, other in ((a, b), (b, a)):
-        soiled, covered, behind = model.soiled(own, other, progress())
+    batch = {"a": torch.full((8, 3, 32, 32), -0.5), "b": torch.full((8, 3, 32, 32), 0.5)}
+    for name, own in batch.items():
+        soiled, covered, behind = model.soiled(batch, name, progress())
         assert torch.equal(behind, own) and covered[:4].amax() > 0.5 and covered[4:].amax() == 0
         changed = (soiled != own).any(1, keepdim=True)
         assert changed.any() and (covered[changed] > 0).all()
+    assert len(model.soiled(batch, "b", progress(), slice(3))[0]) == 3
+
+
+def test_where_a_picture_shows_its_own_part_every_second_shows_the_other_sets() -> None:
+    """A piece of b there would teach that what b shows in place of a's part does not belong: none is put there, and half have it as own."""
+    model = Difference(replace(tiny.build("difference").config, grafted=1.0))
+    noise = torch.rand(2, 8, 3, 32, 32, generator=torch.Generator().manual_seed(1)) - 0.5
+    batch = {"a": noise[0], "b": noise[1]}
+    nn.init.constant_(model.common["a"].last[-1].bias, 9.0)  # all of a is its own part
+    soiled, covered, behind = model.soiled(batch, "a", progress())
+    assert torch.equal(soiled, behind) and not covered.any()
+    assert torch.equal(soiled[::2], batch["a"][::2])
+    bare, _ = model.bared(batch["a"], "a")
+    theirs = (batch["b"].roll(1, 0) + coarse(bare) - coarse(batch["b"].roll(1, 0))).clamp(-1, 1)  # with the colours of its new place
+    torch.testing.assert_close(soiled[1::2], theirs[1::2], atol=2e-2, rtol=0)
 
 
 @pytest.mark.parametrize("loss", ["see_loss", "difference_loss"])

@@ -78,6 +78,16 @@ def test_behind_a_piece_of_b_is_the_picture_and_a_piece_of_its_own_kind_stays() 
     assert covered[:8][bright].min() > 0.24 and not (soiled[8:] > 0).any()
 
 
+def test_no_piece_is_put_where_the_picture_is_spared() -> None:
+    x, seed = pictures(8), torch.Generator().manual_seed
+    spared = torch.zeros(8, 1, 64, 64)
+    spared[..., 32:] = 1
+    soiled, covered, behind = disturbed(x, x.flip(0), seed(0), 1.0, spared=spared)
+    free, whole = grafts(x, x.flip(0), seed(0)), (soiled, covered, behind)
+    assert torch.equal(soiled[..., 32:], x[..., 32:]) and not covered[..., 32:].any()
+    assert all(torch.equal(one[..., :32], other[..., :32]) for one, other in zip(whole, free, strict=True))
+
+
 def test_a_seed_means_the_same_grafts() -> None:
     x = pictures(8)
     first, again, other = (grafts(x, x.flip(0), torch.Generator().manual_seed(seed))[0] for seed in (3, 3, 4))

@@ -64,7 +64,7 @@ class Remove(Surely):
 
 
 @dataclass(kw_only=True)
-class Union(Edit):
+class Union(Surely):
     """Both pictures, each with the part of A and that of B: for a model of two sets with a part each."""
 
     first: Annotated[Positional[str], words("A")]
@@ -145,7 +145,7 @@ def union(argv: list[str]) -> int:
     wish = parse(Union, argv, "union")
     from unweave import edits
 
-    return report(edits.union(model_of(wish.model, wish.device), _one(wish.first), _one(wish.second), Path(wish.out), wish.fit))
+    return report(edits.union(model_of(wish.model, wish.device, wish.sure), _one(wish.first), _one(wish.second), Path(wish.out), wish.fit))
 
 
 def intersection(argv: list[str]) -> int:
@@ -153,7 +153,9 @@ def intersection(argv: list[str]) -> int:
     wish = parse(Intersection, argv, "intersection")
     from unweave import edits
 
-    return report(edits.intersection(model_of(wish.model, wish.device), _one(wish.first), _one(wish.second), Path(wish.out), wish.fit))
+    return report(
+        edits.intersection(model_of(wish.model, wish.device, wish.sure), _one(wish.first), _one(wish.second), Path(wish.out), wish.fit)
+    )
 
 
 def segment(argv: list[str]) -> int:

@@ -13,25 +13,23 @@ latent discriminator cannot tell the sets by the common code, and each separate 
     L_DC              confusion             a critic takes E_c(a) for E_c(b)
 
 The preset `paper` is that, with as many layers as leave 2x2 cells: at 128 px the published six. Its separate encoders end without a norm,
-which would keep their codes from being zero; the release's spectral norms are left out. In runs of minutes the critic alone takes nothing
-out of the common code. Departures of the default:
-1. `see_through`: E_c is told a set and returns a picture as that set would show it. It learns this from pictures of the set with things
-   on them, shapes and pieces (`grafted`: of the other set in place; its own stay) or that set's part; first, `alone` of the run, nothing
-   else. E_c(x) is x as b would show it, and that as a would: what both sets share.
-2. E_c's code is a map at a quarter of the side, what is left of the picture; E_c also says what it dropped (`find`), and shall drop
-   nothing that changes nothing (`idle`).
+which would keep their codes from being zero; the release's spectral norms are left out. Departures of the default:
+1. `see_through`: E_c is two networks, one for each part. That of b's part learns on pictures of a, with a's part or with what b shows in
+   that place, and things on them that it shall drop: shapes, pieces of b (`grafted`; of a they stay), b's part; first, `alone`, only that.
+2. E_c's code is a map at a quarter of the side, what is left of the picture; what it drops (`find`) and what it puts there (`instead`) are
+   learned apart, and it shall drop nothing that changes nothing (`idle`).
 3. E_a and E_b give vectors, read from windows around what E_c dropped: they say what, the map says where. They steer G's norms,
    one at a time: of a union, what each adds is added up.
-4. L_R teaches E_a, E_b and G alone: E_c would learn from it to keep the parts. Absolute and squared errors (`whole`), and G(E_c, 0, 0) is
-   what E_c leaves (`neither`).
+4. L_R teaches E_a, E_b and G alone, with squared errors too (`whole`); G(E_c, 0, 0) is what E_c leaves (`neither`).
 5. The zero losses are relative to the size of what each encoder says of its own set: to say all softly would be no way out.
-6. L_DC teaches E_c only what to drop, and pushes the code of each set towards the label of the other: pushed towards b alone, with free
-   hand, it painted beards. A critic of patches; Muon, a step size that decays, and for edits an average of the weights.
+6. L_DC has no weight: it would hide that eyes are bare where a's were behind glasses, by blurring them. With a weight, it teaches E_c only
+   what to drop, and pushes each set towards the other's label: pushed towards b alone, with free hand, E_c painted beards.
+7. A critic of patches; Muon, a step size that decays, and for edits an average of the weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -45,12 +43,13 @@ from unweave.method import Adam, Batch, Group, Method, Muon, Phase, Progress, Te
 from unweave.nn import two_sets
 from unweave.nn.critics import PatchCritic, VectorCritic
 from unweave.nn.decoders import ContextPainter
-from unweave.nn.disturb import Soiled, disturbed
+from unweave.nn.disturb import Soiled, coarse, disturbed
 from unweave.nn.encoders import ContextEncoder, VectorEncoder
 from unweave.nn.windows import marked
 from unweave.pictures import Sheet
 from unweave.schedules import Ramp, WarmDecay
 
+OTHER = {"a": "b", "b": "a"}
 PATCHES = 0.4  # share of the things stuck on that are pieces of other pictures: hair where none grows, as a beard is
 
 
@@ -58,15 +57,16 @@ PATCHES = 0.4  # share of the things stuck on that are pieces of other pictures:
 class DifferenceConfig:
     size: int = 64  # side of the square pictures, pixels: a multiple of 16 from 32 on (paper: 32, 64, 128 or 256)
     published: bool = False  # the paper's networks and losses
-    separate: int = 48  # numbers (paper: channels) of each separate code
+    separate: int = 38  # numbers (paper: channels) of each separate code
     width: int = 32  # channels of the widest layers (default networks)
     reconstruct: float = 5.0  # weight of L_R, both sets
     zero: float = 0.02  # weight of L_Z, both sets (paper: 1)
-    confusion: float = 0.05  # weight of L_DC
+    confusion: float = 0.0  # weight of L_DC (paper: 0.001); without it the critic learns all the same, and says what it sees
     see_through: float = 1.7  # weight of the picture behind what does not belong (default networks)
     find: float = 1.3  # weight of where that is
-    idle: float = 0.3  # weight of dropping what is put back as it was
-    grafted: float = 0.0  # share of what E_c sees through that is pieces of other pictures in the same place, instead of things stuck on
+    idle: float = 0.03  # weight of dropping what is put back as it was
+    grafted: float = 0.75  # share of what E_c sees through that is pieces of other pictures in the same place, instead of things stuck on
+    sure: float = 1.0  # added to E_c's logits of dropping a's part in pictures known to be of a, and b's in those of b
     whole: float = 20.0  # weight of the squared error
     alone: float = 0.4  # share of the run in which E_c learns alone
     ramp: float = 0.1  # and then that in which the weight of L_Z rises from 0
@@ -104,16 +104,12 @@ class Difference(Method):
             self.critic: nn.Module = VectorCritic(rest * cells * cells)
         else:
             rest, cells = ContextEncoder.channels, c.size // 4
-            self.common = ContextEncoder(w, told=1)
-            self.separate_a, self.separate_b = (VectorEncoder((w, 2 * w, 3 * w, 2 * w), c.separate, c.size, inputs=4) for _ in "ab")
+            self.common = nn.ModuleDict({name: ContextEncoder(3 * w // 4) for name in "ab"})
+            self.separate_a, self.separate_b = (VectorEncoder((w, 2 * w, 2 * w, 2 * w), c.separate, c.size, inputs=4) for _ in "ab")
             self.decoder = ContextPainter(2 * c.separate, w, outputs=3)
             self.critic = PatchCritic(rest)
         self.needs = {"a": images(c.size), "b": images(c.size)}
-        self.codes = (
-            Code("common", "spatial", (rest, cells, cells)),
-            Code("separate_a", kind, own, domains=("a",)),
-            Code("separate_b", kind, own, domains=("b",)),
-        )
+        self.codes = Code("common", "spatial", (rest, cells, cells)), *(Code(f"separate_{n}", kind, own, domains=(n,)) for n in "ab")
         betas = (0.5, 0.999)
         moves = Adam(c.lr, betas) if c.published else Muon(WarmDecay(c.lr))
         self.groups = {
@@ -128,16 +124,21 @@ class Difference(Method):
 
     def encode(self, x: Tensor, domain: str | None = None) -> Codes:
         """x: (N, 3, S, S) in [-1, 1]. A picture known to be from one set has nothing of the other's part: exact zeros."""
-        common, *drops = (self.common(x), None, None) if self.config.published else self.strip(x)
+        common, *drops = (self.common(x), None, None) if self.config.published else self.strip(x, domain)
         read_a, read_b = (x if drop is None else marked(x, drop.sigmoid()) for drop in drops)
         codes = Codes(common=common, separate_a=self.separate_a(read_a), separate_b=self.separate_b(read_b))
         return codes if domain is None else codes.zero("separate_b" if domain == "a" else "separate_a")
 
-    def strip(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The default's E_c: x as b would show it, and that as a would; the map, and logits of what was dropped as a's part and as b's."""
-        as_b, drop_a = self.common.look(x, told(x, "b"), steady=True)
-        as_both, drop_b = self.common.look(F.pixel_shuffle(as_b, 4), told(x, "a"), steady=True)
-        return as_both, drop_a, drop_b
+    def strip(self, x: Tensor, domain: str | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """The default's E_c: the map, and logits of what was dropped as a's part and as b's; where the set is known, only its own is."""
+        if domain is None:
+            without_a, drop_a = self.common["a"].look(x)
+            without_both, drop_b = self.common["b"].look(F.pixel_shuffle(without_a, 4))
+            return without_both, drop_a, drop_b
+        bare, own = self.common[domain].look(x, steady=True, sure=self.config.sure)
+        with torch.no_grad():
+            foreign = self.common[OTHER[domain]].decide(x)[0]
+        return (bare, own, foreign) if domain == "a" else (bare, foreign, own)
 
     def decode(self, codes: Codes, onto: Tensor | None = None) -> Output:
         """-> image (N, 3, S, S) in [-1, 1]. `onto` is unused: the whole picture is drawn anew."""
@@ -158,48 +159,63 @@ class Difference(Method):
     # -- how it learns ---------------------------------------------------------------------------------------------------------
 
     def see_loss(self, batch: Batch, progress: Progress) -> Terms:  # E_c alone
-        return self.seen(self.soiled(batch["a"], batch["b"], progress), self.soiled(batch["b"], batch["a"], progress))
+        return self.seen(*([self.soiled(batch, name, progress)] for name in "ab"))
 
-    def soiled(self, own: Tensor, other: Tensor, progress: Progress) -> Soiled:
-        return disturbed(own, other, progress.generator, self.config.grafted, patches=PATCHES)
+    def soiled(self, batch: Batch, name: str, progress: Progress, part: slice = slice(None)) -> Soiled:
+        """Pictures of a set with things or pieces of the other set on them, not on their own part: there, every second is the other's."""
+        x, other = batch[name][part], batch[OTHER[name]][part]
+        bare, own = self.bared(x, name)
+        piece, _ = self.bared(other.roll(1, 0), OTHER[name])
+        piece = (piece + coarse(bare) - coarse(piece)).clamp(-1, 1)
+        second = (torch.arange(len(x), device=x.device) % 2 == 1).view(-1, 1, 1, 1)
+        x = x + second * own * (piece - x)
+        return disturbed(x, other, progress.generator, self.config.grafted, patches=PATCHES, spared=own)
 
-    def seen(self, *parts: Soiled) -> Terms:
-        """What E_c makes of pictures with something on them, first of a, then as many of b: what lies behind it, and where it is."""
-        soiled, covered, behind = (torch.cat(column) for column in zip(*parts, strict=True))
-        common, drop = self.common.look(soiled, torch.cat([told(some, name) for some, name in zip(soiled.chunk(2), "ab", strict=True)]))
-        clean, terms = F.pixel_shuffle(common, 4), Terms()
+    @torch.no_grad()
+    def bared(self, x: Tensor, domain: str) -> tuple[Tensor, Tensor]:
+        """Pictures of a set without its part, and around where E_c is sure of that, (N, 1, S, S) in [0, 1]."""
+        common, own = self.common[domain].look(x)
+        return F.pixel_shuffle(common, 4).to(x), F.max_pool2d(4 * own.float().sigmoid() - 2, 5, 1, 2).clamp(0, 1)
+
+    def seen(self, on_a: Sequence[Soiled], on_b: Sequence[Soiled]) -> Terms:
+        """What E_c makes of pictures of a and of b with something of the other on them: what lies behind it, and where it is."""
+        views = []
+        for name, parts in (("b", on_a), ("a", on_b)):
+            soiled, covered, behind = (torch.cat(column) for column in zip(*parts, strict=True))
+            views.append((*self.common[name].look_behind(soiled, covered), covered, behind))
+        common, bare, drop, covered, behind = (torch.cat(column) for column in zip(*views, strict=True))
+        (clean, seen), terms = (F.pixel_shuffle(code, 4) for code in (common, bare)), Terms()
         terms.add("keep", losses.absolute(clean, behind), self.config.reconstruct)
         terms.add("see_through", losses.absolute_inside(clean, behind, covered), self.config.see_through)
+        terms.add("instead", losses.absolute_inside(seen, behind, covered), self.config.see_through)
         terms.add("find", losses.covers(drop, (covered > 0.25).float()), self.config.find)
         return terms
 
     def difference_loss(self, batch: Batch, progress: Progress) -> Terms:
         a, b, w, n = batch["a"], batch["b"], self.config, len(batch["a"])
         both, some = torch.cat([a, b]), torch.cat([torch.arange(n // 2, n), torch.arange(n + n // 2, 2 * n)])
-        common, drop_a, drop_b = self.strip(both)
-        bare = F.pixel_shuffle(common, 4).detach()
+        common, drop_a, drop_b = (torch.cat(pair) for pair in zip(self.strip(a, "a"), self.strip(b, "b")))
         batch["common"] = common.detach()  # for the critic's turn
+        bare = F.pixel_shuffle(batch["common"], 4)
         unsteady = 1 + 0.05 * progress.randn(2 * n, 3, like=both)
         a_of_a, a_of_b = self.separate_a(marked(both, drop_a.detach().sigmoid(), unsteady)).chunk(2)
         b_of_a, b_of_b = self.separate_b(marked(both, drop_b.detach().sigmoid(), unsteady)).chunk(2)
-        nothing, terms = torch.zeros_like(a_of_a), Terms()
+        nothing, half, terms = torch.zeros_like(a_of_a), torch.zeros_like(a_of_a[: n // 2]), Terms()
         where = torch.cat([batch["common"], batch["common"][some]])  # each with its own part, some with neither
         drawn = self.draw_one(where, torch.cat([a_of_a, nothing, nothing]), torch.cat([nothing, b_of_b, nothing]))
-        with torch.no_grad():  # half of what E_c sees through wears both parts
-            u = self.draw(batch["common"][some], a_of_a[n // 2 :].repeat(2, 1), b_of_b[n // 2 :].repeat(2, 1))
-        covered = ((u - both[some]).abs().amax(1, keepdim=True) * 2).clamp(0, 1)
-        wearing_a, wearing_b = zip(u.chunk(2), covered.chunk(2), both[some].chunk(2), strict=True)
+        with torch.no_grad():  # half of what E_c sees through wears the other's part beside its own
+            part_a, part_b = torch.cat([half, a_of_a[n // 2 :]]), torch.cat([b_of_b[n // 2 :], half])
+            added = self.draw_one(batch["common"][some], part_a, part_b) - drawn[2 * n :]
+        worn = zip(*(x.chunk(2) for x in (both[some] + added, (4 * added.abs().amax(1, keepdim=True)).clamp(max=1), both[some])))
         terms.add("reconstruct", losses.absolute(drawn[: 2 * n], both), w.reconstruct)
         terms.add("whole", losses.squared(drawn[: 2 * n], both), w.whole)
         terms.add("neither", losses.absolute(drawn[2 * n :], bare[some]), w.reconstruct)
         for name, foreign, own in (("zero_a", a_of_b, a_of_a), ("zero_b", b_of_a, b_of_b)):
-            size = losses.zero(own).detach().clamp(min=0.1)
-            terms.add(name, losses.zero(foreign) / size, progress.at(Ramp(0.0, w.zero, w.alone, w.alone + w.ramp)))
-        of_a, of_b = self.critic(common).chunk(2)
-        terms.add("confusion", losses.tell_apart(of_b, of_a), w.confusion)
+            relative = losses.zero(foreign) / losses.zero(own).detach().clamp(min=0.1)
+            terms.add(name, relative, progress.at(Ramp(0.0, w.zero, w.alone, w.alone + w.ramp)))
+        terms.add("confusion", losses.tell_apart(*reversed(self.critic(common).chunk(2))), w.confusion)
         terms.add("idle", (losses.idle(drop_a[:n], a, bare[:n]) + losses.idle(drop_b[n:], b, bare[n:])) / 2, w.idle)
-        a, b = a[: n // 2], b[: n // 2]
-        return terms | self.seen(self.soiled(a, b, progress), wearing_a, self.soiled(b, a, progress), wearing_b)
+        return terms | self.seen(*([self.soiled(batch, name, progress, slice(n // 2)), wears] for name, wears in zip("ab", worn)))
 
     def published_loss(self, batch: Batch, progress: Progress) -> Terms:
         a, b, w = batch["a"], batch["b"], self.config
@@ -224,7 +240,7 @@ class Difference(Method):
         a, b = batch["a"], batch["b"]
         b_like = (judge(self.transfer(b, onto=a, direction="b2a")) > 0.5).float().mean().item()
         a_like = (judge(self.transfer(a, onto=b, direction="a2b")) < 0.5).float().mean().item()
-        of_a, of_b = judge(torch.cat([self.intersection(a), self.intersection(b)])).chunk(2)
+        of_a, of_b = judge(torch.cat([self.intersection(a, "a"), self.intersection(b, "b")])).chunk(2)
         told = ((of_a < 0.5).float() + (of_b > 0.5).float()).mean().item() / 2
         drawn = [self.draw(*self.encode(x, domain).values()) for x, domain in ((a, "a"), (b, "b"))]
         error = losses.squared(torch.cat(drawn), torch.cat([a, b])).item()
@@ -235,12 +251,7 @@ class Difference(Method):
     def preview(self, batch: Batch) -> Sheet:
         """Pictures of both sets, stripped of their parts, with both parts, and each with the other's in place of its own."""
         a, b = batch["a"][:6], batch["b"][:6]
-        rows = {"a": a, "b": b, "a, neither": self.intersection(a), "b, neither": self.intersection(b)}
-        rows |= {"a, both": self.union(a, b), "b, both": self.union(a, b, onto=b)}
+        rows = {"a": a, "b": b, "a, neither": self.intersection(a, "a"), "b, neither": self.intersection(b, "b")}
+        rows |= {"a, both": self.union(a, b), "b, both": self.union(a, b, b, "b")}
         rows |= {"a with b's": self.transfer(b, onto=a, direction="b2a"), "b with a's": self.transfer(a, onto=b, direction="a2b")}
         return Sheet([list(pictures) for pictures in rows.values()], left=list(rows))
-
-
-def told(pictures: Tensor, name: str) -> Tensor:
-    """Which set E_c shall make pictures look like, (N, 1)."""
-    return pictures.new_full((len(pictures), 1), 1.0 if name == "b" else -1.0)

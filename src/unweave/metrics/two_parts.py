@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -31,11 +31,11 @@ Judge = Callable[[Tensor], Tensor]  # pictures (N, C, S, S) in [-1, 1] -> (N, 2)
 
 @dataclass(frozen=True)
 class Joiner:
-    """Anything that joins and takes off. union(a, b): pictures of a with b's part beside their own. intersection(x): pictures of either
-    set with neither part. (N, C, S, S) in [-1, 1] -> the same."""
+    """Anything that joins and takes off. union(a, b): pictures of a with b's part beside their own. intersection(x, domain="a" or
+    "b"): pictures of that set with neither part. (N, C, S, S) in [-1, 1] -> the same."""
 
     union: Callable[[Tensor, Tensor], Tensor]
-    intersection: Callable[[Tensor], Tensor]
+    intersection: Callable[..., Tensor]
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def own_parts(data: Any, pairs: Pairs) -> Own:
 
 def make(joiner: Joiner, pairs: Pairs) -> Joined:
     """All edits of all pairs."""
-    neither = (edits.apply(joiner.intersection, pictures) for pictures in (pairs.a, pairs.b))
+    neither = (edits.apply(partial(joiner.intersection, domain=of), x) for of, x in (("a", pairs.a), ("b", pairs.b)))
     return Joined(edits.apply(joiner.union, pairs.a, pairs.b), *neither)
 
 

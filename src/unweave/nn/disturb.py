@@ -81,13 +81,18 @@ def stickers(
     return torch.cat([pictures[:none], out[none:]]), torch.cat([0 * covered[:none], covered[none:]])
 
 
-def grafts(pictures: Tensor, pieces: Tensor, generator: torch.Generator, shapes: int = 2, foreign: float = 0.5) -> Soiled:
+def grafts(
+    pictures: Tensor, pieces: Tensor, generator: torch.Generator, shapes: int = 2, foreign: float = 0.5, spared: Tensor | None = None
+) -> Soiled:
     """Soft-edged pieces of other pictures in the same place: in the first share `foreign` of set b's, in the rest of one another's.
 
     What lies behind is the picture itself, but a piece of its own kind belongs to it. Edges, sizes and places are alike, and half of the
     pieces take on the colours around them: nothing tells a piece of b from one of a but what only b shows. So a network that must give
     back what lies behind learns to find that, in pictures of any kind, without a label. Cut and paste: Remez et al. 2018, CutMix (Yun
     et al. 2019).
+
+    Where set a shows something of its own that b lacks, a piece of b would teach to draw it on b: there, `spared` (N, 1, S, S) in [0, 1],
+    no piece is put.
 
     pictures, pieces: (N, 3, S, S) in [-1, 1], sets a and b; the generator is on the CPU. -> pictures with pieces in them, (N, 3, S, S);
     where those of b are, (N, 1, S, S) in [0, 1]; what lies behind, (N, 3, S, S).
@@ -107,24 +112,32 @@ def grafts(pictures: Tensor, pieces: Tensor, generator: torch.Generator, shapes:
         power, soft = draw(1.6, 6.0), draw(0.0, math.log(size / 5)).exp()  # soft: pixels over which an edge fades
         shape = (0.5 - _outside(dx, dy, a, b, power) * size / 2 / soft).clamp(0, 1)
         where = torch.maximum(where, shape if not k else shape * (draw(0, 1) < 0.5))
+    if spared is not None:
+        where = where * (1 - spared)
     theirs = round(foreign * n)
     piece = torch.cat([pieces[:theirs], pictures.roll(1, 0)[theirs:]])
-    piece = (piece + (draw(0, 1) < 0.5) * (_coarse(pictures) - _coarse(piece))).clamp(-1, 1)
+    piece = (piece + (draw(0, 1) < 0.5) * (coarse(pictures) - coarse(piece))).clamp(-1, 1)
     out = torch.lerp(pictures, piece, where)
     return out, torch.cat([where[:theirs], 0 * where[theirs:]]), torch.cat([pictures[:theirs], out[theirs:]])
 
 
 def disturbed(
-    pictures: Tensor, pieces: Tensor, generator: torch.Generator, grafted: float, bare: float = 0.0, patches: float = 0.0
+    pictures: Tensor,
+    pieces: Tensor,
+    generator: torch.Generator,
+    grafted: float,
+    bare: float = 0.0,
+    patches: float = 0.0,
+    spared: Tensor | None = None,
 ) -> Soiled:
-    """The first share `grafted` of the pictures with `grafts` of `pieces`, the rest with `stickers`.
+    """The first share `grafted` of the pictures with `grafts` of `pieces`, outside of what is `spared`, the rest with `stickers`.
 
     -> the pictures, where something does not belong, and what lies behind it, as of `grafts`."""
     few = round(grafted * len(pictures))
     stuck, covered = stickers(pictures[few:], generator, bare=bare, patches=patches)
     if not few:
         return stuck, covered, pictures
-    first = grafts(pictures[:few], pieces[:few], generator)
+    first = grafts(pictures[:few], pieces[:few], generator, spared=None if spared is None else spared[:few])
     return tuple(torch.cat(pair) for pair in zip(first, (stuck, covered, pictures[few:]), strict=True))  # type: ignore[return-value]
 
 
@@ -134,7 +147,7 @@ def _outside(dx: Tensor, dy: Tensor, a: Tensor, b: Tensor, power: Tensor) -> Ten
     return (r - 1) * torch.minimum(a, b)
 
 
-def _coarse(pictures: Tensor) -> Tensor:
+def coarse(pictures: Tensor) -> Tensor:
     """What is left when details smaller than an eighth of the side are smoothed away."""
     cells = F.adaptive_avg_pool2d(pictures, 8)
     return F.interpolate(cells, size=pictures.shape[-2:], mode="bilinear", align_corners=False)

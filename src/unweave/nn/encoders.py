@@ -35,15 +35,14 @@ class ContextEncoder(nn.Module):
 
     A U-Net (Ronneberger et al. 2015) from S / 2 down to S / 16 decides pixel by pixel what to drop of the picture, and what to put in its
     place; the picture that is left is moved into 48 channels, one for each number of a 4x4 square. It starts by keeping nearly all.
-    told: so many numbers that it is given beside each picture, (N, told).
     """
 
     channels = 48
 
-    def __init__(self, width: int, told: int = 0):
+    def __init__(self, width: int):
         super().__init__()
         w = width
-        self.first, self.in2, self.out2 = nn.Conv2d(12 + told, w, 3, 1, 1), Residual(w), Residual(w)
+        self.first, self.in2, self.out2 = nn.Conv2d(12, w, 3, 1, 1), Residual(w), Residual(w)
         self.down4, self.in4, self.out4 = Halve(w, 2 * w), Residual(2 * w), Residual(2 * w)
         self.down8, self.in8, self.out8 = Halve(2 * w, 4 * w), Residual(4 * w), Residual(4 * w)
         self.down16, self.mid16 = Halve(4 * w, 2 * w), Residual(2 * w)
@@ -55,13 +54,13 @@ class ContextEncoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.look(x)[0]
 
-    def look(self, x: Tensor, told: Tensor | None = None, steady: bool = False, sure: float = 0.0) -> tuple[Tensor, Tensor]:
+    def look(self, x: Tensor, steady: bool = False, sure: float = 0.0) -> tuple[Tensor, Tensor]:
         """-> the map, and logits of what was dropped, (N, 1, S, S).
 
         steady: the map teaches what to drop, not what to put in its place. sure: added to the logits, where it is known that something is
         to be dropped: pictures of b all show the part, of those that taught E_c only some did.
         """
-        drop, instead = self.decide(x, told)
+        drop, instead = self.decide(x)
         drop = drop + sure
         kept = x + drop.sigmoid() * ((instead.detach() if steady else instead) - x)
         return F.pixel_unshuffle(kept, 4), drop
@@ -78,12 +77,9 @@ class ContextEncoder(nn.Module):
         behind = x + torch.maximum(share.detach(), covered) * (instead - x)
         return F.pixel_unshuffle(kept, 4), F.pixel_unshuffle(behind, 4), drop
 
-    def decide(self, x: Tensor, told: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def decide(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of what to drop, (N, 1, S, S), and what to put in its place, (N, 3, S, S)."""
-        squares = F.pixel_unshuffle(x, 2)
-        if told is not None:
-            squares = torch.cat([squares, told.to(squares)[:, :, None, None].expand(-1, -1, *squares.shape[2:])], dim=1)
-        x2 = self.in2(self.first(squares))
+        x2 = self.in2(self.first(F.pixel_unshuffle(x, 2)))
         x4 = self.in4(self.down4(x2))
         x8 = self.in8(self.down8(x4))
         x16 = self.mid16(self.down16(x8))
