@@ -39,6 +39,7 @@ ACROSS = 8  # pictures in a row of a sheet
 JUDGED = 4096  # samples that labelled directions are found among
 FPS = 25
 SHOWN = (-3.0, -1.5, 0.0, 1.5, 3.0)  # amounts on the sheet of directions
+STRIDE = 2.0  # amount of a labelled direction that brings a sample from the middle to where its judge sees the attribute
 
 Progress = Callable[[int, int, float], None]
 
@@ -325,7 +326,7 @@ def _from_examples(model: Method, examples: tuple[str, str], layers: str, steps:
 
 @torch.no_grad()
 def _from_samples(model: Method, data: Source, done: Done) -> dict[str, Direction]:
-    """One for each attribute of the data, by a judge of its pictures (`metrics.steering`)."""
+    """One for each attribute of the data, by a judge of its pictures (`metrics.steering`); `STRIDE` times it is as far as chosen there."""
     train = load_data(data, size=model.size, split="train")
     names = label_names(train)
     known = labelled(train, names)
@@ -340,7 +341,9 @@ def _from_samples(model: Method, data: Source, done: Done) -> dict[str, Directio
         f"no direction for {kind.name}: the judge sees it in all samples or in none" for kind, way in zip(kinds, ways) if way is None
     ]
     found = {
-        kind.name: Direction(way.vector, tuple(sampled.chosen(model, way.layers))) for kind, way in zip(kinds, ways) if way is not None
+        kind.name: Direction(way.vector * (float(way.reach) / STRIDE), tuple(sampled.chosen(model, way.layers)))
+        for kind, way in zip(kinds, ways)
+        if way is not None
     }
     if not found:
         raise UserError(f"No attribute of {train.spec} is seen in some samples and not in others: give examples (--examples WITHOUT WITH).")
