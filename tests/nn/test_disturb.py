@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from unweave.nn.disturb import disturbed, grafts, shifted, stickers
+from unweave.nn.disturb import disturbed, grafts, lent, shifted, stickers
 
 
 def pictures(n: int = 32) -> torch.Tensor:
@@ -86,6 +86,16 @@ def test_no_piece_is_put_where_the_picture_is_spared() -> None:
     free, whole = grafts(x, x.flip(0), seed(0)), (soiled, covered, behind)
     assert torch.equal(soiled[..., 32:], x[..., 32:]) and not covered[..., 32:].any()
     assert all(torch.equal(one[..., :32], other[..., :32]) for one, other in zip(whole, free, strict=True))
+
+
+def test_every_second_picture_is_lent_a_piece_in_its_own_colours() -> None:
+    x = pictures(4)
+    theirs, where = x.flip(0) * 0.5, torch.zeros(4, 1, 64, 64)
+    where[..., :32] = 1
+    out = lent(x, theirs, where, x)
+    assert torch.equal(out[::2], x[::2]) and torch.equal(out[..., 32:], x[..., 32:])
+    grey = lent(torch.zeros(4, 3, 64, 64), torch.full((4, 3, 64, 64), 0.7), where, torch.full((4, 3, 64, 64), 0.2))
+    assert torch.allclose(grey[1::2, :, :, :32], torch.tensor(0.2)) and not grey[::2].any()
 
 
 def test_a_seed_means_the_same_grafts() -> None:

@@ -16,14 +16,11 @@ The preset `paper` is that, with as many layers as leave 2x2 cells: at 128 px th
 which would keep their codes from being zero; the release's spectral norms are left out. Departures of the default:
 1. `see_through`: E_c is two networks, one for each part. That of b's part learns on pictures of a, with a's part or with what b shows in
    that place, and things on them that it shall drop: shapes, pieces of b (`grafted`; of a they stay), b's part; first, `alone`, only that.
-2. E_c's code is a map at a quarter of the side, what is left of the picture; what it drops (`find`) and what it puts there (`instead`) are
-   learned apart, and it shall drop nothing that changes nothing (`idle`).
-3. E_a and E_b give vectors, read from windows around what E_c dropped: they say what, the map says where. They steer G's norms,
-   one at a time: of a union, what each adds is added up.
+2. E_c's code is a map, what is left of the picture. What it drops (`find`; not for nothing: `idle`) and puts there (`instead`) are apart.
+3. E_a and E_b say what, in vectors read around what E_c dropped, which steer G's norms one at a time: of a union, what each adds is added.
 4. L_R teaches E_a, E_b and G alone, with squared errors too (`whole`); G(E_c, 0, 0) is what E_c leaves (`neither`).
 5. The zero losses are relative to the size of what each encoder says of its own set: to say all softly would be no way out.
-6. L_DC has no weight: it would hide that eyes are bare where a's were behind glasses, by blurring them. With a weight, it teaches E_c only
-   what to drop, and pushes each set towards the other's label: pushed towards b alone, with free hand, E_c painted beards.
+6. L_DC has no weight: it blurs what is bare. With one, it teaches E_c only what to drop, and pushes each set towards the other's label.
 7. A critic of patches; Muon, a step size that decays, and for edits an average of the weights.
 """
 
@@ -43,7 +40,7 @@ from unweave.method import Adam, Batch, Group, Method, Muon, Phase, Progress, Te
 from unweave.nn import two_sets
 from unweave.nn.critics import PatchCritic, VectorCritic
 from unweave.nn.decoders import ContextPainter
-from unweave.nn.disturb import Soiled, coarse, disturbed
+from unweave.nn.disturb import Soiled, disturbed, lent
 from unweave.nn.encoders import ContextEncoder, VectorEncoder
 from unweave.nn.windows import marked
 from unweave.pictures import Sheet
@@ -94,9 +91,9 @@ class Difference(Method):
     def __init__(self, config: DifferenceConfig):
         super().__init__(config)
         c, w = config, config.width
-        kind: Literal["spatial", "vector"] = "spatial" if c.published else "vector"
-        own = (c.separate, *([two_sets.CELLS] * 2 if c.published else []))
+        own: tuple[Literal["spatial", "vector"], tuple[int, ...]] = "vector", (c.separate,)
         if c.published:
+            own = "spatial", (c.separate, two_sets.CELLS, two_sets.CELLS)
             rest, cells = two_sets.WIDTH - 2 * c.separate, two_sets.CELLS
             self.common: Any = two_sets.common_encoder(c.size, rest)
             self.separate_a, self.separate_b = (two_sets.separate_encoder(c.size, c.separate, bare=True) for _ in "ab")
@@ -109,12 +106,11 @@ class Difference(Method):
             self.decoder = ContextPainter(2 * c.separate, w, outputs=3)
             self.critic = PatchCritic(rest)
         self.needs = {"a": images(c.size), "b": images(c.size)}
-        self.codes = Code("common", "spatial", (rest, cells, cells)), *(Code(f"separate_{n}", kind, own, domains=(n,)) for n in "ab")
-        betas = (0.5, 0.999)
-        moves = Adam(c.lr, betas) if c.published else Muon(WarmDecay(c.lr))
+        self.codes = Code("common", "spatial", (rest, cells, cells)), *(Code(f"separate_{n}", *own, domains=(n,)) for n in "ab")
+        moves = Adam(c.lr, (0.5, 0.999)) if c.published else Muon(WarmDecay(c.lr))
         self.groups = {
             "autoencoder": Group(("common", "separate_a", "separate_b", "decoder"), moves, clip=5.0, ema=None if c.published else 2000),
-            "critic": Group(("critic",), Adam(c.lr_critic, betas), clip=5.0, keep=False),
+            "critic": Group(("critic",), Adam(c.lr_critic, (0.5, 0.999)), clip=5.0, keep=False),
         }
         main, start = (self.published_loss, 0.0) if c.published else (self.difference_loss, c.alone)
         learn, judge = Phase("autoencoder", main, start=start, others="eval", cost=4), Phase("critic", self.critic_loss, start=start)
@@ -165,10 +161,7 @@ class Difference(Method):
         """Pictures of a set with things or pieces of the other set on them, not on their own part: there, every second is the other's."""
         x, other = batch[name][part], batch[OTHER[name]][part]
         bare, own = self.bared(x, name)
-        piece, _ = self.bared(other.roll(1, 0), OTHER[name])
-        piece = (piece + coarse(bare) - coarse(piece)).clamp(-1, 1)
-        second = (torch.arange(len(x), device=x.device) % 2 == 1).view(-1, 1, 1, 1)
-        x = x + second * own * (piece - x)
+        x = lent(x, self.bared(other.roll(1, 0), OTHER[name])[0], own, bare)
         return disturbed(x, other, progress.generator, self.config.grafted, patches=PATCHES, spared=own)
 
     @torch.no_grad()

@@ -116,7 +116,7 @@ def grafts(
         where = where * (1 - spared)
     theirs = round(foreign * n)
     piece = torch.cat([pieces[:theirs], pictures.roll(1, 0)[theirs:]])
-    piece = (piece + (draw(0, 1) < 0.5) * (coarse(pictures) - coarse(piece))).clamp(-1, 1)
+    piece = (piece + (draw(0, 1) < 0.5) * (_coarse(pictures) - _coarse(piece))).clamp(-1, 1)
     out = torch.lerp(pictures, piece, where)
     return out, torch.cat([where[:theirs], 0 * where[theirs:]]), torch.cat([pictures[:theirs], out[theirs:]])
 
@@ -147,7 +147,16 @@ def _outside(dx: Tensor, dy: Tensor, a: Tensor, b: Tensor, power: Tensor) -> Ten
     return (r - 1) * torch.minimum(a, b)
 
 
-def coarse(pictures: Tensor) -> Tensor:
+def lent(pictures: Tensor, others: Tensor, where: Tensor, colours: Tensor) -> Tensor:
+    """Every second picture with another's piece as its own, in the colours of its new place: nothing that does not belong.
+
+    pictures, others, and colours, whose coarse colours the pieces take: (N, C, S, S) in [-1, 1]; where: (N, 1, S, S) in [0, 1]."""
+    piece = (others + _coarse(colours) - _coarse(others)).clamp(-1, 1)
+    second = (torch.arange(len(pictures), device=pictures.device) % 2 == 1).view(-1, 1, 1, 1)
+    return pictures + second * where * (piece - pictures)
+
+
+def _coarse(pictures: Tensor) -> Tensor:
     """What is left when details smaller than an eighth of the side are smoothed away."""
     cells = F.adaptive_avg_pool2d(pictures, 8)
     return F.interpolate(cells, size=pictures.shape[-2:], mode="bilinear", align_corners=False)
