@@ -196,6 +196,8 @@ def test_a_model_can_be_surer_that_the_part_is_there(say: Say, model_file: Path,
     for model in ("fader-faces", made.path / "weights.safetensors"):
         status, _, error = say("remove", model, picture, "--sure", 3, "-o", tmp_path / "out")
         assert status == 1 and "no such setting as sure" in error and not (tmp_path / "out").exists()
+    status, _, error = say("remove", model_file, picture, "--sure", "nan", "-o", tmp_path / "out")
+    assert status == 1 and "sure is a number" in error and not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("threshold", ["auto", "soft", "0.4"])

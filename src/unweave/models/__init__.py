@@ -6,6 +6,7 @@ Each shipped model is a pair of files here: NAME.safetensors (half precision, it
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,9 +65,9 @@ def _from_hub(repository: str) -> Path:
 def load(name: str | Path, device: str | torch.device = "cpu", sure: float | None = None) -> Method:
     """A trained model, ready for edits: a shipped name, a run folder, a weights file, or OWNER/NAME on the Hugging Face hub.
 
-    sure: of models of two sets (mask, content; not of their published networks), in place of what they were trained with: a logit by
-    which they are surer that a picture known to show the part does; 2 or 3 takes off more, also of what is none. Raises UserError when
-    there is no model of that name, for a file that is damaged or not a model, and for `sure` where it would change nothing.
+    sure: of models of two sets (mask, content, difference; not of their published networks), in place of what they were trained with: a
+    logit by which they are surer that a picture known to show the part does; 2 or 3 takes off more, also of what is none. Raises UserError
+    when there is no model of that name, for a file that is damaged or not a model, and for `sure` that is no number or changes nothing.
     """
     from unweave import runs
     from unweave.methods import get
@@ -75,5 +76,7 @@ def load(name: str | Path, device: str | torch.device = "cpu", sure: float | Non
     if sure is not None:
         if not hasattr(model.config, "sure") or model.config.published:
             raise UserError(f"{name} is a {model.name} model whose networks have no such setting as sure: leave it out.")
+        if not math.isfinite(sure):
+            raise UserError(f"sure is a number, such as 2, not {sure}.")
         model.config = dataclasses.replace(model.config, sure=sure)
     return model
