@@ -241,8 +241,8 @@ def _apart(words: Sequence[str], out: Path) -> None:
 
 @dataclass(frozen=True)
 class Direction:
-    """A direction of w and the layers in which it acts. vector: (W,), as long as one standard deviation along it, or a vector for each
-    layer, (L, W), together as long as L of these."""
+    """A direction of w and the layers in which it acts. vector: (W,), as long as one standard deviation along it; of judged samples also
+    one for each layer, (L, W), and as long as `STRIDE` asks."""
 
     vector: Tensor
     layers: tuple[int, ...]
