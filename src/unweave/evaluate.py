@@ -302,10 +302,10 @@ def _add_residual(work: _Work, report: Report) -> None:
 
 def _add_two_parts(work: _Work, report: Report) -> None:
     if not two_parts.known(work.data):
-        report.notes.append("Not measured: unions and intersections, because the data has no true pictures of both parts and of neither.")
+        report.notes.append("Not measured: unions and intersections: nothing tells of true pictures of both parts and of neither.")
         return
     model, there, pairs = work.model, work.place, work.pairs
-    judge, accuracy = two_parts.judge_of(work.train, work.data)
+    judge, accuracy = two_parts.judge_of(work.train, work.data, work.features)
     own = two_parts.own_parts(work.data, pairs)
     made = two_parts.make(
         two_parts.Joiner(lambda a, b: model.union(a.to(there), b.to(there)), lambda x, domain: model.intersection(x.to(there), domain)),

@@ -169,6 +169,26 @@ def test_a_table_as_two_sets(tmp_path):
     assert sum(one["a"] for one in halves) == sum(one["b"] for one in halves) == 15
 
 
+def test_a_table_as_two_sets_with_a_part_each(tmp_path):
+    sets = [load(Table(*table(tmp_path), part="hat, smile", above=0.15, below=0.1), 16, split) for split in SPLITS]
+    shown = {stream: sorted(sum((greys(one.take(stream, range(one.lengths[stream]))) for one in sets), [])) for stream in "ab"}
+    assert shown == {"a": [i for i in range(16, 30) if i % 2], "b": [i for i in range(10) if not i % 2]}  # smile is 1 where i is even
+    alone = [[one.alone(which) for one in sets] for which in (0, 1)]
+    whole = [{name: sum(one.lengths[name] for one in of_part) for name in "ab"} for of_part in alone]
+    assert whole == [{"a": 10, "b": 14}, {"a": 15, "b": 15}]
+    assert [one.split for one in alone[0]] == list(SPLITS)
+    for one in sets:  # a picture stays in its split, though 30 are split by rank
+        for mine, which, theirs in (("a", 0, "b"), ("b", 0, "a"), ("a", 1, "a"), ("b", 1, "b")):
+            other = one.alone(which)
+            assert set(greys(one.take(mine, range(one.lengths[mine])))) <= set(greys(other.take(theirs, range(other.lengths[theirs]))))
+
+
+def test_a_column_may_have_a_comma_in_its_name(tmp_path):
+    rows = "\n".join(f"{i:03d}.png,{i % 2}" for i in range(30))
+    data = load(Table(*table(tmp_path, f'file,"hat, red"\n{rows}\n'), part="hat, red"), 16)
+    assert data.offers.keys() == {"a", "b"} and not hasattr(data, "alone")
+
+
 def test_celebas_own_format(tmp_path):
     text = "30\nEyeglasses Smiling\n" + "\n".join(f"{i:03d}.png  {-1 if i < 15 else 1} -1" for i in range(30))
     images, path = table(tmp_path, text)
@@ -191,6 +211,10 @@ def test_tables_that_cannot_be_used(tmp_path):
         ({"part": "hats"}, 'did you mean "hat"'),
         ({"part": "hat", "above": 2.0}, 'no picture has "hat" above 2 .it runs from 0 to 0.29'),
         ({"part": "hat", "above": 0.1, "below": 0.2}, "take a lower `below`"),
+        ({"part": "hat,smiles"}, 'no column "smiles": did you mean "smile"'),
+        ({"part": "hat,hat"}, "by one column or by two different ones"),
+        ({"part": "hat,smile,hat"}, "by one column or by two different ones"),
+        ({"part": "smile,hat", "above": 0.5}, 'no picture has "hat" above 0.5 and "smile" below 0.5'),
     ):
         with pytest.raises(UserError, match=answer):
             load(Table(images, path, **options), 16)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
+from unweave.data import Table, load
 from unweave.data.faces import Faces
 from unweave.data.feed import to_float
 from unweave.metrics import edits, two_parts
@@ -55,6 +60,43 @@ def test_which_sets_can_be_measured(faces: Faces) -> None:
     assert two_parts.known(faces)
     assert not two_parts.known(Faces(("glasses",), size=SIZE, split="test", n=4))
     assert not two_parts.known(Faces((), size=SIZE, split="test", n=4))
+
+
+def test_of_a_table_the_judges_alone_speak(tmp_path: Path) -> None:
+    """Red and blue squares, each known by a column of its own."""
+    random = np.random.default_rng(0)
+    (tmp_path / "images").mkdir()
+    rows = []
+    for i in range(120):
+        red, blue = i % 2, i // 2 % 2
+        picture = random.integers(90, 160, (SIZE, SIZE, 3), dtype=np.uint8)
+        if red:
+            picture[4:14, 4:14] = 255, 0, 0
+        if blue:
+            picture[18:28, 18:28] = 0, 0, 255
+        Image.fromarray(picture).save(tmp_path / "images" / f"{i:03}.png")
+        rows.append(f"{i:03}.png,{red},{blue}")
+    (tmp_path / "table.csv").write_text("file,red,blue\n" + "\n".join(rows) + "\n")
+    data = load(Table(str(tmp_path / "images"), str(tmp_path / "table.csv"), part="red,blue"), SIZE, "test")
+    assert two_parts.known(data)
+    judge, accuracy = two_parts.judge_of(data.sibling("train"), data)
+    assert accuracy == 1.0
+    pairs = edits.test_pairs(data, 6)
+    own = two_parts.own_parts(data, pairs)
+    assert own is None
+    a, b = to_float(pairs.a), to_float(pairs.b)
+    union, neither_a, neither_b = a.clone(), a.clone(), b.clone()
+    union[..., 18:28, 18:28] = b[..., 18:28, 18:28]
+    neither_a[..., 4:14, 4:14] = b[..., 4:14, 4:14]
+    neither_b[..., 18:28, 18:28] = a[..., 18:28, 18:28]
+    found = two_parts.measure(two_parts.Joined(union, neither_a, neither_b), pairs, own, judge, accuracy)
+    assert {name: figure.value for name, figure in found.items()} == {"union_success": 1.0, "intersection_success": 1.0}
+    others, _ = two_parts.baselines(pairs, own)
+    assert list(others) == ["nothing"]
+    found = two_parts.measure(others["nothing"], pairs, own, judge, accuracy)
+    assert {name: figure.value for name, figure in found.items()} == {"union_success": 0.0, "intersection_success": 0.0}
+    drawn = two_parts.sheets(others["nothing"], pairs, own, 4)
+    assert [sheet.left for sheet in drawn.values()] == [["a", "b", "union"], ["a", "neither", "b", "neither"]]
 
 
 def test_the_truth_is_right_and_nothing_is_not(faces: Faces, pairs: Pairs) -> None:

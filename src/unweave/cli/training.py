@@ -44,7 +44,7 @@ class Data:
     data_motion: Annotated[str | None, option("DIR", name="data.motion")] = None
     """Folder of motions in space (.bvh, or .amc with .asf), for methods that read clips."""
     data_part: Annotated[str | None, option("COLUMN", name="data.part")] = None
-    """Column of the table that tells the two sets apart."""
+    """Column of the table that tells the two sets apart; A,B: set a shows the first alone, b the second alone."""
     data_above: Annotated[float | None, option("X", name="data.above")] = None
     """Pictures above this in the column have the part."""
     data_below: Annotated[float | None, option("X", name="data.below")] = None

@@ -52,7 +52,8 @@ class Folders:
 class Table:
     """A folder of pictures with a table of attributes: CSV with a header, or CelebA's list_attr file.
 
-    As one set with attributes; or, with `part`, as two: b where that column is above `above`, a where it is below `below`."""
+    As one set with attributes; or, with `part`, as two: b where that column is above `above`, a where it is below `below`. With two
+    columns, "first,second": a where the first is above and the second below, b the other way round."""
 
     images: str
     attributes: str

@@ -147,14 +147,19 @@ class FileSet(Dataset):
         size: int,
         split: str,
         n: int | None = None,
+        among: Sequence[str] | None = None,
     ):
+        """among: names that are split together, these among them, where sets of other choices of them shall have the same splits."""
         self.source, self.spec, self.split, self.size, self.fit = source, spec, split, size, source.fit
         self.flip = source.flip and split == "train"
         self._pictures = {stream: Pictures(listing, size, self.fit) for stream, listing in listings.items()}
         self.rows: dict[str, NDArray[np.int64]] = {}
         self.broken: list[tuple[Path, str]] = []
         notes: list[str] = []
-        for (stream, pictures), of_split in zip(self._pictures.items(), splits([one.names for one in listings.values()], source.group)):
+        names_of = [one.names for one in listings.values()]
+        places = dict(zip(among, splits([among], source.group)[0])) if among else {}
+        split_of = [[places[name] for name in one] for one in names_of] if among else splits(names_of, source.group)
+        for (stream, pictures), of_split in zip(self._pictures.items(), split_of):
             names = pictures.listing.names
             self.broken += [(pictures.listing.root / name, error) for name, error in zip(names, pictures.errors) if error is not None]
             good = [row for row, error in enumerate(pictures.errors) if error is None]

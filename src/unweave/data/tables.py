@@ -6,8 +6,10 @@ column of numbers is an attribute. Columns of -1 and 1 are read as 0 and 1.
 
 import csv
 import io
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 import torch
@@ -86,8 +88,8 @@ def _once(path: Path, files: tuple[str, ...], columns: tuple[str, ...], values: 
     return Attributes(tuple(first), columns, values[kept], repeated=len(files) - len(kept))
 
 
-def load_table(table: Table, *, size: int, split: str, n: int | None = None) -> FileSet:
-    """The set of a table: with its attributes, or as two sets by `table.part`."""
+def load_table(table: Table, *, size: int, split: str, n: int | None = None, among: Sequence[str] | None = None) -> FileSet:
+    """The set of a table: with its attributes, or as two sets by `table.part`, a column or two. among: see `FileSet`."""
     listing, attributes = list_pictures(table.images), read_table(table.attributes)
     known = {name: row for row, name in enumerate(attributes.files)}
     stems = {PurePosixPath(name).stem: row for name, row in known.items()}
@@ -110,25 +112,46 @@ def load_table(table: Table, *, size: int, split: str, n: int | None = None) -> 
     if table.part is None:
         return TableSet(table, listing, attributes, rows, note, size=size, split=split, n=n)
 
-    if table.part not in attributes.columns:
-        raise UserError(f'{table.attributes} has no column "{table.part}": {did_you_mean(table.part, attributes.columns)}.')
+    parts = (table.part,) if table.part in attributes.columns else tuple(part.strip() for part in table.part.split(","))
+    for part in parts:
+        if part not in attributes.columns:
+            raise UserError(f'{table.attributes} has no column "{part}": {did_you_mean(part, attributes.columns)}.')
+    if len(parts) > 2 or len(set(parts)) < len(parts):
+        raise UserError(f'two sets are told apart by one column or by two different ones, not by "{table.part}".')
     above, below = 0.5 if table.above is None else table.above, 0.5 if table.below is None else table.below
     if below > above:
         raise UserError(f"set a would be below {below:g} and set b above {above:g}, so some pictures were in both; take a lower `below`.")
-    values = attributes.values[:, attributes.columns.index(table.part)]
-    sets = {
-        "a": tuple(name for name, row in rows.items() if values[row] < below),
-        "b": tuple(name for name, row in rows.items() if values[row] > above),
-    }
-    for stream, names in sets.items():
-        if not names:
-            low, high = np.nanmin(values), np.nanmax(values)
-            wanted = f"below {below:g}" if stream == "a" else f"above {above:g}"
-            raise UserError(f'no picture has "{table.part}" {wanted} (it runs from {low:g} to {high:g}); choose other limits.')
-    listings = {stream: Listing(listing.root, names) for stream, names in sets.items()}
-    out = FileSet(table, f"{table.images} by {table.part}", listings, size=size, split=split, n=n)
+    values = [attributes.values[:, attributes.columns.index(part)] for part in parts]
+    shows, lacks = [column > above for column in values], [column < below for column in values]
+    sets = {"a": lacks[0], "b": shows[0]} if len(parts) == 1 else {"a": shows[0] & lacks[1], "b": shows[1] & lacks[0]}
+    for stream, wanted in sets.items():
+        if not any(wanted[row] for row in rows.values()):
+            low, high = np.nanmin(values[0]), np.nanmax(values[0])
+            limit = f"below {below:g}" if stream == "a" else f"above {above:g}"
+            lacking = f'"{parts[0]}" {limit} (it runs from {low:g} to {high:g})'
+            if len(parts) == 2:
+                first, second = parts if stream == "a" else parts[::-1]
+                lacking = f'"{first}" above {above:g} and "{second}" below {below:g}'
+            raise UserError(f"no picture has {lacking}; choose other limits.")
+    listings = {stream: Listing(listing.root, tuple(name for name, row in rows.items() if wanted[row])) for stream, wanted in sets.items()}
+    kind, among = (FileSet, among) if len(parts) == 1 else (TwoColumns, tuple(rows))
+    out = kind(table, f"{table.images} by {table.part}", listings, size=size, split=split, n=n, among=among)
     out.notes += note
     return out
+
+
+class TwoColumns(FileSet):
+    """Two sets with a part each: a shows that of the first column and not the second's, b the other way round."""
+
+    def __init__(self, table: Table, *where: Any, **how: Any):
+        super().__init__(table, *where, **how)
+        assert table.part is not None
+        self.alike = [replace(table, part=part.strip()) for part in table.part.split(",")], how["among"]
+
+    def alone(self, which: int) -> FileSet:
+        """The same split as two sets by one of the columns, 0 or 1, whatever the other says; no picture is in another split than here."""
+        tables, among = self.alike
+        return load_table(tables[which], size=self.size, split=self.split, among=among)
 
 
 class TableSet(FileSet):

@@ -1,7 +1,8 @@
 """Measures of two sets with a part each, such as glasses in a and beards in b: of what neither set shows, both parts and none.
 
 A judge with two answers, one for each part, is taught with all four combinations, drawn from the truth of the training split: of the two
-sets alone it could learn that a beard is a face without glasses.
+sets alone it could learn that a beard is a face without glasses. Where a table knows both parts of photographs, each answer is a judge's
+own, taught on all pictures with its part and without; then there is no true picture to compare with, and only the judges speak.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from unweave.attributes import Attribute
 from unweave.data.feed import to_float
 from unweave.metrics import edits, intervals, judges, transfer
 from unweave.metrics.edits import Pairs
+from unweave.metrics.images import Extractor
 from unweave.metrics.intervals import Estimate
 from unweave.pictures import Sheet
 
@@ -82,21 +84,33 @@ class Combinations:
 
 
 def known(data: Any) -> bool:
-    """Whether the truth of a set says enough for these measures: both sets have a part, and some true unions are there."""
+    """Whether enough is known for these measures: both sets have a part, and a table tells of both or some true unions are there."""
+    if hasattr(data, "alone"):
+        return True
     truth = data.truth
     return {"a", "b"} <= set(data.offers) and truth is not None and truth.has_part("a") and (truth.pairs is None or len(truth.pairs) > 1)
 
 
-def judge_of(train: Any, test: Any) -> tuple[Judge, float]:
-    """The judge, taught on the training split, and its share of right answers on combinations of the test split."""
+def judge_of(train: Any, test: Any, look: Extractor | None = None) -> tuple[Judge, float]:
+    """The judge, taught on the training split, and its share of right answers on the test split, of all four combinations.
+
+    look: features for photographs of which no truth is known (`judges.feature_judge`)."""
+    if hasattr(train, "alone"):
+        both, right = [], []
+        for part in (0, 1):
+            lessons = train.alone(part)
+            both.append(judges.feature_judge(lessons, look) if look else judges.probability(judges.part_judge(lessons)))
+            right.append(judges.accuracy(both[-1], test.alone(part)))
+        return lambda x: torch.stack([one(x) for one in both], 1), float(np.mean(right))
     judge = judges.attribute_judge(Combinations(train, LESSONS), PARTS, seed=2)
     tried = Combinations(test, TRIED)
     return judge, float(np.mean(judges.attribute_accuracy(judge, tried, PARTS, most=tried.lengths["image"])))
 
 
-def own_parts(data: Any, pairs: Pairs) -> Own:
-    """The truth about the pictures of a among the test pairs."""
-    assert pairs.rows is not None
+def own_parts(data: Any, pairs: Pairs) -> Own | None:
+    """The truth about the pictures of a among the test pairs, where there is one."""
+    if pairs.rows is None:
+        return None
     return Own(data.truth.clean(pairs.rows[0], of="a"), data.truth.mask(pairs.rows[0], of="a"))
 
 
@@ -106,10 +120,11 @@ def make(joiner: Joiner, pairs: Pairs) -> Joined:
     return Joined(edits.apply(joiner.union, pairs.a, pairs.b), *neither)
 
 
-def baselines(pairs: Pairs, own: Own) -> tuple[dict[str, Joined], list[str]]:
-    """Two simple ways to do the job, and one sentence about each."""
-    assert pairs.mask is not None
+def baselines(pairs: Pairs, own: Own | None) -> tuple[dict[str, Joined], list[str]]:
+    """Two simple ways to do the job, the second where the parts' places are known, and one sentence about each."""
     a, b = to_float(pairs.a), to_float(pairs.b)
+    if own is None or pairs.mask is None:
+        return {"nothing": Joined(a, a, b)}, ["nothing: the pictures as they are."]
     box_a, box_b = (transfer.box(mask)[:, None] for mask in (own.mask, pairs.mask))
     pasted = Joined(torch.where(box_b, b, a), torch.where(box_a, b, a), torch.where(box_b, a, b))
     return {"nothing": Joined(a, a, b), "copy_paste": pasted}, [
@@ -118,29 +133,32 @@ def baselines(pairs: Pairs, own: Own) -> tuple[dict[str, Joined], list[str]]:
     ]
 
 
-def sheets(made: Joined, pairs: Pairs, own: Own, count: int) -> dict[str, Sheet]:
+def sheets(made: Joined, pairs: Pairs, own: Own | None, count: int) -> dict[str, Sheet]:
     """The first `count` test pairs, by caption; the word before the colon names the file."""
-    assert pairs.worn is not None and pairs.clean is not None
-    a, b = to_float(pairs.a[:count]), to_float(pairs.b[:count])
-    unions = [a, b, made.union[:count], to_float(pairs.worn[:count])]
-    alone = [a, made.neither_a[:count], to_float(own.clean[:count]), b, made.neither_b[:count], to_float(pairs.clean[:count])]
+    a, b = to_float(pairs.a), to_float(pairs.b)
+    unions = [("a", a), ("b", b), ("union", made.union), ("truth", None if pairs.worn is None else to_float(pairs.worn))]
+    alone = [("a", a), ("neither", made.neither_a), ("truth", None if own is None else to_float(own.clean))]
+    alone += [("b", b), ("neither", made.neither_b), ("truth", None if pairs.clean is None else to_float(pairs.clean))]
     return {
-        "Unions: pictures of a with b's part beside their own": Sheet([list(row) for row in unions], left=["a", "b", "union", "truth"]),
-        "Intersections: pictures without any part": Sheet(
-            [list(row) for row in alone], left=["a", "neither", "truth", "b", "neither", "truth"]
-        ),
+        caption: Sheet([list(row[:count]) for _, row in rows if row is not None], left=[name for name, row in rows if row is not None])
+        for caption, rows in (
+            ("Unions: pictures of a with b's part beside their own", unions),
+            ("Intersections: pictures without any part", alone),
+        )
     }
 
 
-def measure(made: Joined, pairs: Pairs, own: Own, judge: Judge, accuracy: float | None = None) -> dict[str, Estimate]:
-    """The figures by their reported names (`table.MEASURES`)."""
-    assert pairs.worn is not None and pairs.worn_mask is not None and pairs.clean is not None and pairs.mask is not None
+def measure(made: Joined, pairs: Pairs, own: Own | None, judge: Judge, accuracy: float | None = None) -> dict[str, Estimate]:
+    """The figures by their reported names (`table.MEASURES`); without truth what the judge says."""
     neither, before = torch.cat([made.neither_a, made.neither_b]), torch.cat([pairs.a, pairs.b])
     shown, left = (torch.cat([judge(chunk) for chunk in pictures.split(100)]) > 0.5 for pictures in (made.union, neither))
     figures = {
         "union_success": intervals.mean(shown.all(1)).judged(accuracy),
         "intersection_success": intervals.mean(~left.any(1)).judged(accuracy),
     }
+    if own is None:
+        return figures
+    assert pairs.worn is not None and pairs.worn_mask is not None and pairs.clean is not None and pairs.mask is not None
     if pairs.others is not None and pairs.others.shape[1]:
         figures["union_match"] = edits.part_match(made.union, pairs)
     found = edits.against_truth("union", made.union, pairs.a, pairs.worn, pairs.worn_mask, pairs.strangers_a)
