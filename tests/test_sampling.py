@@ -15,6 +15,7 @@ from contract import tiny
 from unweave import sampled, sampling
 from unweave.errors import UserError
 from unweave.methods.stylegan import Stylegan, StyleganConfig
+from unweave.metrics.steering import Way
 from unweave.models import load
 from unweave.runs import Run
 
@@ -158,6 +159,25 @@ def test_directions_from_judged_samples(file: Path, tmp_path: Path, monkeypatch:
     whole = next(code.shape for code in model.codes if code.name == "style")
     assert set(found) == {"glasses", "smile"} and {tuple(one.vector.shape) for one in found.values()} <= {whole, whole[1:]}
     assert done.notes == ["no direction for beard: the judge sees it in all samples or in none"]
+
+
+def test_two_of_a_judged_direction_bring_a_sample_from_the_middle_to_where_it_was_chosen(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load(file)
+    whole = next(code.shape for code in model.codes if code.name == "style")
+    direction, moves = torch.randn(whole[1:]), torch.randn(whole)
+    ways = [Way(direction, torch.zeros(whole[1:]), 5.0, moves), Way(direction, torch.zeros(whole[1:]), 3.0), None]
+    monkeypatch.setattr(sampling.judges, "attribute_judge", lambda data, kinds: lambda x: torch.zeros(len(x), 3))
+    monkeypatch.setattr(sampling, "load_data", lambda source, size, split: uw.data("faces@val", size=32, n=30))
+    monkeypatch.setattr(sampling, "JUDGED", 64)
+    monkeypatch.setattr(sampling.steering, "find", lambda *known: ways)
+    found = sampling.load_directions(sampling.directions(model, tmp_path, data="faces").written[0], model)
+    middle = torch.zeros(1, *whole)
+    for way, one in zip(ways, found.values()):
+        assert way is not None
+        there = model.along(middle, one.vector, 2.0, one.layers)
+        assert torch.allclose(there, way.to(model, middle, torch.tensor([True])), atol=1e-5)
 
 
 def test_seeds() -> None:

@@ -36,7 +36,7 @@ CODES = ".safetensors"
 KEY = "unweave"  # of the metadata
 STEPS = 500  # of a projection
 ACROSS = 8  # pictures in a row of a sheet
-JUDGED = 4096  # samples that labelled directions are found among
+JUDGED = 10_000  # samples that labelled directions are found among
 FPS = 25
 SHOWN = (-3.0, -1.5, 0.0, 1.5, 3.0)  # amounts on the sheet of directions
 STRIDE = 2.0  # amount of a labelled direction that brings a sample from the middle to where its judge sees the attribute
@@ -336,12 +336,12 @@ def _from_samples(model: Method, data: Source, done: Done) -> dict[str, Directio
     codes = [samples.codes_of(model, at, samples.CHUNK) for at in range(0, JUDGED, samples.CHUNK)]
     answers = [judge(sampled.drawn(model, part | Codes(style=model.map(part["z"])))) for part in codes]
     w = torch.cat([model.map(part["z"])[:, 0] for part in codes]).float().cpu()
-    ways = steering.find(model, kinds, w, torch.cat(answers).cpu(), judge, 64)
+    ways = steering.find(model, kinds, w, torch.cat(answers).cpu(), judge)
     done.notes += [
         f"no direction for {kind.name}: the judge sees it in all samples or in none" for kind, way in zip(kinds, ways) if way is None
     ]
     found = {
-        kind.name: Direction(way.vector * (float(way.reach) / STRIDE), tuple(sampled.chosen(model, way.layers)))
+        kind.name: Direction(way.vector * (float(way.reach) / STRIDE), tuple(sampled.chosen(model, "all")))
         for kind, way in zip(kinds, ways)
         if way is not None
     }

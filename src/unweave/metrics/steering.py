@@ -1,13 +1,14 @@
 """Measures of steering a generator: one direction of w for each attribute, and pictures of one's own as codes.
 
 A direction is found by the plane between samples in which a first judge sees the attribute and those in which it does not, and turned along
-that judge's gradient; how far to go, and in which layers, is chosen on other samples by that judge too. A second judge, taught from another
+that judge's gradient, in each layer apart; how far to go is chosen on other samples by that judge too. A second judge, taught from another
 start, says how well it does on samples that neither choice has seen.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from unweave.attributes import Attributes
 from unweave.codes import Codes
 from unweave.data.feed import to_float
 from unweave.errors import UserError
+from unweave.machine import pick_precision
 from unweave.metrics import intervals, spaces
 from unweave.metrics.images import Extractor
 from unweave.pictures import Sheet
@@ -28,14 +30,17 @@ from unweave.pictures import Sheet
 if TYPE_CHECKING:
     from unweave.metrics.samples import Found, Points
 
+log = logging.getLogger("unweave.metrics")
 Judge = Callable[[Tensor], Tensor]  # pictures (N, C, S, S) in [-1, 1] -> (N, A) in [0, 1], what it reads of each attribute
 # How far from the middle a sample is brought, in standard deviations along the direction.
 REACHES = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 7.0, 10.0)
-TURNS, TURNED = 200, 32  # steps in which a direction is turned, samples in each
+SHARES = (0.5, 0.6, 0.7, 0.85, 1.0, 1.2, 1.4, 1.7, 2.0)  # of a turned direction, of what it started from
+TURNS, TURNED, POOL = 200, 32, 512  # steps in which a direction is turned, samples in each, and from how many these are drawn
+TRIED = 256  # samples that a choice is made on; on 64, chance chose ways that turn less, and more besides
 RATE = 0.12  # a step's size, as an angle
 # Weights beside the cross-entropy of what is asked: of the squared change of what is read of the others, and of the mean change of colours
-# in `CELLS`, without which skin and background change with every attribute. All are tried: an attribute may be a colour.
-WEIGHTS = ((30.0, 0.0), (30.0, 3.0), (30.0, 30.0), (100.0, 30.0))
+# in `CELLS`, without which skin and background change with every attribute. Both are tried: an attribute may be a colour.
+WEIGHTS = ((30.0, 10.0), (30.0, 30.0))
 EVEN = 0.02
 CELLS = 8  # a side; smaller than most parts, larger than most edges
 STEPS = 300  # of a projection
@@ -44,14 +49,13 @@ SHOWN = 8
 
 @dataclass(frozen=True)
 class Way:
-    """A direction (W,) of w, the layers in which it acts, and how far from `middle` it brings a style, on either side.
+    """A direction (W,) of w, and how far from `middle` it brings a style, on either side.
 
     moves: what is added to the styles on the way, (W,) or one for each layer, (L, W); the direction itself where None.
     """
 
     direction: Tensor
     middle: Tensor
-    layers: str
     reach: float | Tensor  # one for all, or one for each (N,)
     moves: Tensor | None = None
 
@@ -64,14 +68,14 @@ class Way:
         """Styles (N, L, W) with the attribute where `on` (N,) is true, without it elsewhere."""
         place = ((style[:, 0] - self.middle.to(style)) @ self.direction.to(style)) / self.direction.to(style).square().sum()
         goal = torch.where(on.to(style.device), self.reach, -self.reach)
-        return model.along(style, self.vector, goal - place, self.layers)
+        return model.along(style, self.vector, goal - place)
 
 
-def find(model: Any, kinds: Attributes, w: Tensor, found: Tensor, finder: Judge, tried: int) -> list[Way | None]:
+def find(model: Any, kinds: Attributes, w: Tensor, found: Tensor, finder: Judge, count: int = TRIED) -> list[Way | None]:
     """For each attribute the way that turns it most often and others least; None where all samples are alike.
 
     That is the product over attributes of the share that comes out as asked; of those within `EVEN` of the largest, the one that changes
-    colours least. w: (N, W) of samples, found: what the judge `finder` reads in them, (N, A). tried: how many other samples the choice is
+    colours least. w: (N, W) of samples, found: what the judge `finder` reads in them, (N, A). count: of other samples that the choice is
     made on.
     """
     raw: list[Tensor | None] = []
@@ -80,15 +84,17 @@ def find(model: Any, kinds: Attributes, w: Tensor, found: Tensor, finder: Judge,
             raw.append(model.labelled_direction(w, column > 0.5))
         except UserError:
             raw.append(None)
-    codes = _fresh(model, 1, tried)
+    codes = _fresh(model, 1, count)
     style = model.map(codes["z"])
-    before, plain = _read(model, codes, style, finder)
+    with _quick(model):
+        before, plain = _read(model, codes, style, finder)
 
     def best(which: int, tries: list[Way]) -> tuple[float, float, Way]:
         """How much comes out as asked, how much colours change, and the way of which that is so."""
         tried = []
         for way in tries:
-            after, colours = _read(model, codes, way.to(model, style, before[:, which] <= 0.5), finder)
+            with _quick(model):
+                after, colours = _read(model, codes, way.to(model, style, before[:, which] <= 0.5), finder)
             changed, kept = spaces.turned(kinds, which, before, after)
             right = float(changed.float().mean() * kept.mean() ** (len(kinds) - 1))
             tried.append((right, float((colours - plain).abs().mean()), way))
@@ -103,13 +109,12 @@ def find(model: Any, kinds: Attributes, w: Tensor, found: Tensor, finder: Judge,
         apart, candidates = [other for j, other in enumerate(raw) if j != i and other is not None], [own]
         with contextlib.suppress(UserError):  # of two attributes that are one nothing is left
             candidates.append(model.labelled_direction(w, column > 0.5, apart=apart))
-        first = best(
-            i, [Way(plane, middle, layers, reach) for plane in candidates for layers in ("all", *model.layers) for reach in REACHES]
-        )
-        chosen = [first]
-        for weights in WEIGHTS:
-            moves = refined(model, i, first[2], finder, *weights)
-            chosen.append(best(i, [replace(first[2], reach=reach, moves=moves) for reach in REACHES]))
+        log.info("turning the direction of %s until nothing else changes", kinds[i].name)
+        chosen = []
+        for plane in candidates:
+            first = best(i, [Way(plane, middle, reach) for reach in REACHES])
+            turned = [replace(first[2], moves=refined(model, i, first[2], finder, *weights)) for weights in WEIGHTS]
+            chosen += [first, *(best(i, [replace(way, reach=share * way.reach) for share in SHARES]) for way in turned)]
         least = max(right for right, _, _ in chosen) - EVEN
         ways.append(min((one for one in chosen if one[0] >= least), key=lambda one: one[1])[2])
     return ways
@@ -119,37 +124,39 @@ def refined(model: Any, which: int, way: Way, judge: Judge, keep: float, still: 
     """A way's moves, one for each layer, (L, W), turned until the judge sees the attribute `which` come and go and all others stay.
 
     A plane between samples says in what they differ, not what to do to one of them. So the judge's gradient is followed through the
-    generator: fresh samples are brought to the other side, nearly as far as the way brings them. Each layer may turn to another side;
-    together they stay as long as they were. keep: weight of the others. still: weight of colours; a mean of absolute changes lets a part
-    change all it needs, where a mean of squares would fade it.
+    generator: samples are brought to the other side, nearly as far as the way brings them. Each layer may turn to another side,
+    and grow or shrink: with the length kept, a plane that lies badly leaves too little for what is asked. keep: weight of the others.
+    still: weight of colours; a mean of absolute changes lets a part change all it needs, where a mean of squares would fade it.
     """
     generator = torch.Generator().manual_seed(3)
     layers = next(code.shape[0] for code in model.codes if code.name == "style")
     start = way.vector.detach().float().cpu().expand(layers, -1)
-    length, free = start.norm(), start.clone()
+    free = start.clone()
+    codes = model.sample(POOL, generator)
+    with torch.no_grad(), _quick(model):
+        style = model.map(codes["z"])
+        before, plain = _read(model, codes, style, judge)
 
     with torch.enable_grad():
         free.requires_grad_()
-        angle = RATE * length / free.numel() ** 0.5
-        optimiser = torch.optim.Adam([free], lr=float(angle))
+        optimiser = torch.optim.Adam([free])
         for step in range(steps):
-            optimiser.param_groups[0]["lr"] = float(angle) * min(1.0, 2 - 2 * step / steps)
-            codes = model.sample(TURNED, generator)
-            with torch.no_grad():
-                style = model.map(codes["z"])
-                plain = model.decode(codes | Codes(style=style)).image
-                before = judge(plain)
-            on, reach = before[:, which] <= 0.5, way.reach * (0.6 + 0.8 * torch.rand(TURNED, generator=generator)).to(style)
-            moved = replace(way, reach=reach, moves=free * (length / free.norm())).to(model, style, on)
-            picture = model.decode(codes | Codes(style=moved)).image
-            after = judge(picture)
-            asked = F.binary_cross_entropy(after[:, which].clamp(1e-4, 1 - 1e-4), on.to(after))
+            angle = RATE * float(free.detach().norm()) / free.numel() ** 0.5
+            optimiser.param_groups[0]["lr"] = angle * min(1.0, 2 - 2 * step / steps)
+            rows = torch.randint(POOL, (TURNED,), generator=generator)
+            was, on = before[rows], before[rows, which] <= 0.5
+            reach = way.reach * (0.6 + 0.8 * torch.rand(TURNED, generator=generator)).to(style)
+            moved = replace(way, reach=reach, moves=free).to(model, style[rows], on)
+            with _quick(model):
+                picture = model.decode(codes.take(rows) | Codes(style=moved)).image.float()
+                after = judge(picture).float().cpu()
+            asked = F.binary_cross_entropy(after[:, which].clamp(1e-4, 1 - 1e-4), on.float())
             others = [j for j in range(after.shape[1]) if j != which]
-            loss = asked + still * (_colours(picture) - _colours(plain)).abs().mean()
-            loss = loss + (keep * (after[:, others] - before[:, others]).square().mean() if others else 0.0)
+            loss = asked + still * (_colours(picture).cpu() - plain[rows]).abs().mean()
+            loss = loss + (keep * (after[:, others] - was[:, others]).square().mean() if others else 0.0)
             (free.grad,) = torch.autograd.grad(loss, free)
             optimiser.step()
-    return free.detach() * (length / free.detach().norm())
+    return free.detach()
 
 
 def measure(
@@ -163,7 +170,7 @@ def measure(
     found: Found,
 ) -> None:
     """`NAME_direction_success`, `_others_kept` and `_colour_change` of `count` fresh samples, and a sheet of the first."""
-    ways = find(model, kinds, points.w, points.found, finder, max(64, count // 6))
+    ways = find(model, kinds, points.w, points.found, finder)
     codes = _fresh(model, 4, count)  # those of parts 2 and 3 were seen when WEIGHTS were chosen
     style = model.map(codes["z"])
     before, plain = _read(model, codes, style, judge)
@@ -185,7 +192,7 @@ def measure(
         found.figures[f"{kind.name}_direction_colour_change"] = intervals.mean(change)
         rows.append(list(_draw(model, shown, moved[:SHOWN])))
         left.append(f"{kind.name} turned")
-        words.append(f"{kind.name} in {way.layers} layers, {way.reach:g} standard deviations from the middle")
+        words.append(f"{kind.name} {way.reach:g} standard deviations from the middle")
     if words:
         found.notes.append(f"Directions, found among {len(points.w):,} judged samples: {'; '.join(words)}.")
         found.sheets["Directions: samples, and each attribute turned round"] = Sheet(rows, left=left)
@@ -228,6 +235,12 @@ def mixing(model: Any) -> dict[str, Sheet]:
 def _fresh(model: Any, part: int, count: int) -> Codes:
     """z and noise of samples that nothing else has seen: other seeds for each part."""
     return model.sample(count, torch.Generator().manual_seed(2**40 + part))
+
+
+def _quick(model: Any) -> torch.autocast:
+    """Half precision where the machine is good at it, for the search; figures are measured without."""
+    kind = next(model.parameters()).device
+    return torch.autocast(kind.type, torch.bfloat16, enabled=pick_precision(kind) == "bf16")
 
 
 @torch.no_grad()
