@@ -59,7 +59,7 @@ class ContentConfig:
     see_through: float = 1.7  # weight of the picture behind what does not belong (default networks)
     find: float = 1.3  # weight of where that is
     idle: float = 0.3  # weight of dropping what is put back as it was
-    grafted: float = 0.0  # share of what E_c sees through that is pieces of other pictures instead of stickers; photographs: 0.75
+    grafted: float = 0.0  # share of what E_c sees through that is pieces of other pictures instead of stickers
     sure: float = 0.0  # added to E_c's logits of dropping in pictures known to be of b, which all show the part
     whole: float = 20.0  # weight of the squared error of b
     alone: float = 0.4  # share of the run in which E_c and D learn from a alone
@@ -74,6 +74,7 @@ class ContentConfig:
 
 PRESETS: Mapping[str, ContentConfig] = {
     "default": ContentConfig(),
+    "photographs": ContentConfig(grafted=0.75, sure=1.0, idle=0.03),
     "paper": ContentConfig(size=128, published=True, separate=25, reconstruct=1.0, confusion=0.001, lr=2e-4, lr_critic=2e-4),
     "image": ContentConfig(adversary="image"),
 }
