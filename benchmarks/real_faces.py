@@ -4,8 +4,8 @@
         [--preset photographs] [--start mask-glasses] [--set grafted=0.75] [--out results.jsonl]
 
 Set b has Eyeglasses above .9, set a below .02 (`--part Smiling --below .1`: smiles; `--method difference --part Eyeglasses,Smiling`:
-glasses alone in a, smiles alone in b); what is in between is left out, and half of the training pictures are mirrored. A person, the file name
-without its number (Ann_Lee_0002.jpg), is in one split only. There is no truth: a
+glasses alone in a, smiles alone in b); what is in between is left out, and half of the training pictures are mirrored. A person, the file
+name without its number (Ann_Lee_0002.jpg), is in one split only. There is no truth: a
 judge that learned from the training people says whether the part is seen in edits of the test people. AlexNet-KID says how far transfers
 are from the test people's real pictures with it (`alexnet_kid`), and how far untouched pictures without it are (the baseline `nothing`): a
 transfer should be nearer than that.
