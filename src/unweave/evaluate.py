@@ -124,8 +124,7 @@ class _Work:
         self.factors = hasattr(data.truth, "points") and bool(self.vectors)  # numbers of a code, beside what is true of its picture
         if self.edits:
             self.judge = judges.part_judge(self.train)
-            seen = self.features if data.truth is None else None  # of photographs: what a network makes of them that has seen many more
-            self.sees = judges.feature_judge(self.train, seen) if seen else judges.probability(self.judge)
+            self.sees = judges.evaluation_judge(self.train, self.features)
             self.accuracy = judges.accuracy(self.sees, data)
             self.made = edits.make(self.editor, self.pairs)
 
@@ -190,7 +189,7 @@ def _place(model: Any) -> torch.device:
 def edit_measures(model: Any, data: Any, pairs: int = 500) -> dict[str, Estimate]:
     """The measures of edits alone, by name: of a model or an `Editor` on the test split of two sets. Quick once the judge is made."""
     able = model if isinstance(model, Editor) else editor(model)
-    judge = judges.probability(judges.part_judge(data.sibling("train")))
+    judge = judges.evaluation_judge(data.sibling("train"))
     return edits.measure(able, edits.test_pairs(data, pairs), judge, judges.accuracy(judge, data))
 
 

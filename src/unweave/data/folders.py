@@ -150,6 +150,7 @@ class FileSet(Dataset):
         among: Sequence[str] | None = None,
     ):
         """among: names that are split together, these among them, where sets of other choices of them shall have the same splits."""
+        self.among = among
         self.source, self.spec, self.split, self.size, self.fit = source, spec, split, size, source.fit
         self.flip = source.flip and split == "train"
         self._pictures = {stream: Pictures(listing, size, self.fit) for stream, listing in listings.items()}

@@ -9,7 +9,6 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
 import torch
@@ -143,15 +142,11 @@ def load_table(table: Table, *, size: int, split: str, n: int | None = None, amo
 class TwoColumns(FileSet):
     """Two sets with a part each: a shows that of the first column and not the second's, b the other way round."""
 
-    def __init__(self, table: Table, *where: Any, **how: Any):
-        super().__init__(table, *where, **how)
-        assert table.part is not None
-        self.alike = [replace(table, part=part.strip()) for part in table.part.split(",")], how["among"]
-
     def alone(self, which: int) -> FileSet:
         """The same split as two sets by one of the columns, 0 or 1, whatever the other says; no picture is in another split than here."""
-        tables, among = self.alike
-        return load_table(tables[which], size=self.size, split=self.split, among=among)
+        assert isinstance(self.source, Table) and self.source.part is not None
+        part = self.source.part.split(",")[which].strip()
+        return load_table(replace(self.source, part=part), size=self.size, split=self.split, among=self.among)
 
 
 class TableSet(FileSet):

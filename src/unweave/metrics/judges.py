@@ -289,6 +289,12 @@ def attribute_judge(data: Pictures, attributes: Attributes, seed: int = 1, steps
     return answer
 
 
+def evaluation_judge(data: Pictures, look: Extractor | None = None) -> Callable[[Tensor], Tensor]:
+    """The evaluation's judge as a function of pictures: of photographs, without truth, `feature_judge` where there are features, else
+    `part_judge`."""
+    return feature_judge(data, look) if data.truth is None and look is not None else probability(part_judge(data))
+
+
 def feature_judge(data: Pictures, look: Extractor, most: int = 1500, seed: int = 2) -> Callable[[Tensor], Tensor]:
     """A judge for photographs: logistic regression on what another network, AlexNet say, sees in each part of a picture.
 

@@ -72,12 +72,11 @@ class Way:
         return model.along(style, self.vector, goal - place)
 
 
-def find(model: Any, kinds: Attributes, w: Tensor, found: Tensor, finder: Judge, count: int = TRIED) -> list[Way | None]:
+def find(model: Any, kinds: Attributes, w: Tensor, found: Tensor, finder: Judge) -> list[Way | None]:
     """For each attribute the way that turns it most often and others least; None where all samples are alike.
 
     That is the product over attributes of the share that comes out as asked; of those within `EVEN` of the largest, the one that changes
-    colours least outside of the part. w: (N, W) of samples, found: what the judge `finder` reads in them, (N, A). count: of other samples
-    that the choice is made on.
+    colours least outside of the part. w: (N, W) of samples, found: what the judge `finder` reads in them, (N, A).
     """
     raw: list[Tensor | None] = []
     for column in found.T:
@@ -85,7 +84,7 @@ def find(model: Any, kinds: Attributes, w: Tensor, found: Tensor, finder: Judge,
             raw.append(model.labelled_direction(w, column > 0.5))
         except UserError:
             raw.append(None)
-    codes = _fresh(model, 1, count)
+    codes = _fresh(model, 1, TRIED)
     style = model.map(codes["z"])
     with _quick(model):
         before, plain = _read(model, codes, style, finder)

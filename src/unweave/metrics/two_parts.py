@@ -99,7 +99,7 @@ def judge_of(train: Any, test: Any, look: Extractor | None = None) -> tuple[Judg
         both, right = [], []
         for part in (0, 1):
             lessons = train.alone(part)
-            both.append(judges.feature_judge(lessons, look) if look else judges.probability(judges.part_judge(lessons)))
+            both.append(judges.evaluation_judge(lessons, look))
             right.append(judges.accuracy(both[-1], test.alone(part)))
         return lambda x: torch.stack([one(x) for one in both], 1), float(np.mean(right))
     judge = judges.attribute_judge(Combinations(train, LESSONS), PARTS, seed=2)
