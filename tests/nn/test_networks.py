@@ -19,12 +19,14 @@ from unweave.nn.blocks import (
     Residual,
     doubled,
     down,
+    multiplied,
     norm,
     together,
 )
 from unweave.nn.critics import PatchCritic, VectorCritic
 from unweave.nn.decoders import ContextPainter, Decoder, ResidualDecoder, SquaresDecoder, VectorDecoder
 from unweave.nn.encoders import ContextEncoder, Encoder, VectorEncoder
+from unweave.nn.patches import patches, summed
 
 
 @pytest.fixture(autouse=True)
@@ -154,6 +156,32 @@ def test_convolutions_of_small_maps_are_convolutions(kind: type[nn.Module], side
     torch.testing.assert_close(made, expected, rtol=1e-5, atol=1e-5)
     for own, true in zip(gradients(made, x, *conv.parameters()), gradients(expected, x, *plain.parameters()), strict=True):
         torch.testing.assert_close(own, true, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [HalvingConv, DoublingConv])
+def test_convolutions_of_small_maps_in_bf16(kind: type[nn.Module]) -> None:
+    """Under autocast as close to the sums in full precision as PyTorch's own layer is, of maps that are no squares too."""
+    conv, x = kind(32, 24), torch.randn(4, 32, 16, 8)
+    plain = nn.Conv2d(32, 24, 4, 2, 1) if kind is HalvingConv else nn.ConvTranspose2d(32, 24, 4, 2, 1)
+    plain.load_state_dict(conv.state_dict())
+    x = x if kind is HalvingConv else x[:, :, ::2, ::2].clone()
+    true = plain(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert multiplied(x, conv.weight, 16) is not None
+        made, expected = conv(x), plain(x)
+    assert (made - true).abs().max() < 2 * (expected - true).abs().max() < 0.05
+
+
+def test_patches_have_all_derivatives() -> None:
+    """Gradient penalties need the gradient of a gradient."""
+    x = torch.randn(2, 3, 4, 6, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(48, 5, dtype=torch.float64, requires_grad=True)
+    assert patches(x).shape == (2 * 2 * 3, 48)
+    assert torch.autograd.gradcheck(lambda x, w: patches(x) @ w, (x, weight))
+    assert torch.autograd.gradgradcheck(lambda x, w: (patches(x) @ w).square(), (x, weight))
+    rows = torch.randn(2 * 2 * 3, 48, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradgradcheck(lambda r: summed(r, 2, 2, 3).square(), (rows,))
+    torch.testing.assert_close((patches(x) * rows).sum(), (x * summed(rows, 2, 2, 3)).sum())
 
 
 @pytest.mark.parametrize("kernel", [3, 5])

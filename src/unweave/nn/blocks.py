@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from unweave.nn.patches import patches, summed
+
 Norm = Literal["batch", "group", "instance", "none"]
 SLOPE = 0.2  # of LeakyReLU, everywhere
 
@@ -24,7 +26,7 @@ def norm(kind: Norm, channels: int) -> nn.Module:
             groups -= 1
         return nn.GroupNorm(groups, channels)
     if kind == "instance":
-        return nn.InstanceNorm2d(channels, affine=False)
+        return nn.GroupNorm(channels, channels, affine=False)  # the same; torch's own answers with a view, which costs copies backward
     return nn.Identity()
 
 
@@ -63,24 +65,34 @@ def activation(kind: Literal["leaky", "relu"] = "leaky") -> nn.Module:
     return nn.LeakyReLU(SLOPE, inplace=True) if kind == "leaky" else nn.ReLU(inplace=True)
 
 
+def multiplied(x: Tensor, weight: Tensor, side: int) -> tuple[Tensor, Tensor] | None:
+    """Whether a convolution between maps of `side` and half of that is quicker as a product with `nn.patches`: small ones, on a CPU. If so,
+    the map and the weight, channels last, in autocast's kind of number where that is on."""
+    kind = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+    if x.device.type != "cpu" or side > (16 if kind == torch.bfloat16 else 8):
+        return None
+    return x.to(kind), weight.to(dtype=kind, memory_format=torch.channels_last)
+
+
 class HalvingConv(nn.Conv2d):
     """Convolution 4x4 of stride 2: (N, inputs, 2S, 2S) -> (N, outputs, S, S).
 
-    On a CPU, maps of 2x2 and 4x4 go through it as one matrix product: the same sums in less than half the time. (A 2x2 map meets the middle
-    of the kernel only: all else would be multiplied with padding.)
+    On a CPU, small maps go through it as one matrix product: the same sums in less than half the time. (A 2x2 map meets the middle of the
+    kernel only: all else would be multiplied with padding.)
     """
 
     def __init__(self, inputs: int, outputs: int, bias: bool = True):
         super().__init__(inputs, outputs, 4, 2, 1, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        n, channels, height, width = x.shape
-        if x.device.type != "cpu" or height != width or height not in (2, 4):
+        n, _, height, width = x.shape
+        if height % 2 or width % 2 or not (small := multiplied(x, self.weight, max(height, width))):
             return super().forward(x)
-        if height == 2:
-            return F.linear(x.flatten(1), self.weight[:, :, 1:3, 1:3].flatten(1), self.bias)[:, :, None, None]
-        columns = F.unfold(x, 4, padding=1, stride=2).mT.reshape(4 * n, 16 * channels)
-        return F.linear(columns, self.weight.flatten(1), self.bias).view(n, 4, -1).mT.contiguous().view(n, -1, 2, 2)
+        x, weight = small
+        if height == width == 2:
+            return F.linear(x.flatten(1), weight[:, :, 1:3, 1:3].flatten(1), self.bias)[:, :, None, None]
+        out = F.linear(patches(x), weight.permute(0, 2, 3, 1).flatten(1), self.bias)
+        return out.view(n, height // 2, width // 2, -1).permute(0, 3, 1, 2).contiguous()
 
 
 class DoublingConv(nn.ConvTranspose2d):
@@ -91,13 +103,14 @@ class DoublingConv(nn.ConvTranspose2d):
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         n, channels, height, width = x.shape
-        if x.device.type != "cpu" or height != width or height not in (1, 2) or output_size is not None:
+        if output_size is not None or not (small := multiplied(x, self.weight, 2 * max(height, width))):
             return super().forward(x, output_size)
-        if height == 1:
-            out = F.linear(x.flatten(1), self.weight[:, :, 1:3, 1:3].flatten(1).T).view(n, -1, 2, 2)
+        x, weight = small
+        if height == width == 1:
+            out = F.linear(x.flatten(1), weight[:, :, 1:3, 1:3].flatten(1).T).view(n, -1, 2, 2)
         else:
-            columns = F.linear(x.flatten(2).mT.reshape(4 * n, channels), self.weight.flatten(1).T)
-            out = F.fold(columns.view(n, 4, -1).mT, (4, 4), 4, padding=1, stride=2)
+            rows = x.permute(0, 2, 3, 1).reshape(-1, channels)
+            out = summed(rows @ weight.permute(0, 2, 3, 1).flatten(1), n, height, width)
         return out if self.bias is None else out + self.bias[:, None, None]
 
 
