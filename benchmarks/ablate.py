@@ -200,7 +200,9 @@ def measured(variant: Variant, seed: int, wish: argparse.Namespace) -> dict[str,
     """The report of this variant and seed as JSON values, from its file if it is there."""
     file = wish.folder / f"{variant.name}-{seed}.json"
     if not file.exists():
-        report = evaluate(trained(variant, seed, wish), f"{wish.data}@test", pairs=wish.pairs)
+        run = trained(variant, seed, wish)
+        report = evaluate(run, f"{wish.data}@test", pairs=wish.pairs)
+        report.cost["training_minutes"] = round(run.facts["seconds"] / 60, 1)
         write(file, (json.dumps(report.json(), indent=2) + "\n").encode())
         print(f"{variant.name}, seed {seed}: measured", flush=True)
     return json.loads(file.read_text())
@@ -238,7 +240,7 @@ def table(found: Mapping[str, Sequence[Mapping[str, Any]]], known: Sequence[Vari
     what = {variant.name: variant.what for variant in known}
     lines = [f"| variant | | seeds | {' | '.join(heads)} | minutes |", "|" + "---|" * (len(shown) + 4)]
     for name, row in rows.items():
-        minutes = np.mean([report["cost"].get("training_minutes", np.nan) for report in found[name]])
+        minutes = np.mean([report["cost"]["training_minutes"] for report in found[name]])
         cells = [figure(row[m]) for m in shown]
         lines.append(f"| {name} | {what[name]} | {len(found[name])} | {' | '.join(cells)} | {minutes:.1f} |")
     return [*lines, "", *verdicts(rows, shown)]

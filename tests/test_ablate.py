@@ -131,11 +131,12 @@ def test_finished_ones_are_not_repeated(tmp_path: Path, monkeypatch: pytest.Monk
     def train(method: str, data: str, *, out: Path, **asked: Any) -> Any:
         trained.append(f"{method} {asked['seed']} {asked['batch']} {dict(asked['overrides'])}")
         assert get(method).name == "mask" and Settings(asked["images"], batch=asked["batch"])
-        return argparse.Namespace(finished=True, path=out)
+        return argparse.Namespace(finished=True, path=out, facts={"seconds": 150})
 
     def evaluate(run: Any, data: str, pairs: int) -> Any:
         assert data == "faces:glasses@test"
-        return argparse.Namespace(json=lambda: report(mask_iou_clear=0.5 + 0.1 * len(trained)))
+        cost: dict[str, float] = {}
+        return argparse.Namespace(cost=cost, json=lambda: report(mask_iou_clear=0.5 + 0.1 * len(trained)) | {"cost": cost})
 
     monkeypatch.setattr(ablate.recipe, "train", train)
     monkeypatch.setattr(ablate, "evaluate", evaluate)
@@ -148,6 +149,7 @@ def test_finished_ones_are_not_repeated(tmp_path: Path, monkeypatch: pytest.Monk
 
     first = once(1)
     assert trained == ["mask 0 16 {}", "mask:no-window 0 16 {}"] and "| no-window |" in first and "bootstrap" in first
+    assert first.splitlines()[6].endswith("| 2.5 |")  # minutes of the run
     assert once(1).splitlines()[4:] == first.splitlines()[4:] and len(trained) == 2
     second = once(2)
     assert trained[2:] == ["mask 1 16 {}", "mask:no-window 1 16 {}"] and "Student" in second
