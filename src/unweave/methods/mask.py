@@ -16,12 +16,12 @@ decoder draws the picture without the part, a second one the part and a soft mas
 
 The preset `paper` is that. Departures of the default:
 1. The common code is the picture's own pixels, 48 numbers for each 4x4 square, of which E_c decides what to drop: nothing is blurred.
-   Pictures of a with something on them teach it where that is (`find`) and, apart, what is behind (`see_through`, `instead`): stickers,
-   (`grafted`) pieces of b, beside pieces of a that shall stay, then x, a with a known part. `idle`: it drops for a change.
-2. The separate code is a vector that steers D2's norms: it says what, E_c's map says where. E_s reads a window around what E_c drops. D2
-   draws a colour of its own over D1's picture, more or less dense: frames, tinted lenses. E_c does not learn from D2.
+   Pictures of a with something on them teach it where that is (`find`) and, apart, what is behind (`see_through`, `instead`): stickers or
+   (`grafted`) pieces of b, beside pieces of a that shall stay, then also x, a with a known part. `idle`: it drops for a change.
+2. The separate code is a vector that steers D2's norms: it says what, E_c's map says where. E_s reads a window around what E_c drops.
+   D2's raw colours are one of its own over D1's picture, more or less dense: opaque frames, tinted lenses. E_c does not learn from D2.
 3. `whole`: raw colours are compared with b everywhere, squared, or the mask closes before anything shows. `agree`: the mask of b is
-   what E_c drops. `as_large`: that of x is as large, or D2 draws only where traces of the part are left. `adversary`: both look real.
+   what E_c drops. `as_large`: that of x is as large, or D2 draws only where traces of the part are left. `adversary`: it looks real.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class MaskConfig:
     cycle_common: float = 0.0  # weight of the cycle of E_c (paper)
     cycle_separate: float = 0.001  # weight of the cycle of E_s (paper)
     confusion: float = 0.1  # weight of L_DC
-    adversary: float = 0.0  # weight of b without its part being taken for a, and another picture with it for b, by critics of pictures
+    adversary: float = 0.0  # weight of a part on another picture being taken for b by a critic of pictures
     whole: float = 20.0  # weight of the raw colours compared with b everywhere
     see_through: float = 1.7  # weight of the face behind what does not belong
     find: float = 1.3  # weight of where that is
@@ -118,17 +118,18 @@ class Mask(Method):
             self.painter = ContextPainter(c.separate, w, outputs=5, blur=c.blur)
             self.critic = PatchCritic(ContextEncoder.channels)
             kept, self.absent = (ContextEncoder.channels, c.size // 4, c.size // 4), (c.separate,)
-        self.viewers: Any = nn.ModuleDict({name: nn.Sequential(nn.PixelUnshuffle(4), PatchCritic(48)) for name in "ab" if c.adversary})
+        self.viewer: Any = nn.Sequential(nn.PixelUnshuffle(4), PatchCritic(48)) if c.adversary else None
         self.needs = {"a": images(c.size), "b": images(c.size)}
         self.codes = Code("common", "spatial", kept), Code("separate", "spatial" if c.published else "vector", self.absent, domains=("b",))
         moves = Adam(c.lr, (0.9, 0.999)) if c.published else Muon(WarmDecay(c.lr))
+        critics, betas = (("critic", "viewer"), (0.5, 0.99)) if c.adversary else (("critic",), (0.9, 0.999))
         self.groups = {
             "autoencoder": Group(("common", "separate", "background", "painter"), moves, 5.0, None if c.published else 2000),
-            "critic": Group(("critic", "viewers"), Adam(c.lr_critic, (0.5, 0.99) if c.adversary else (0.9, 0.999)), 5.0, keep=False),
+            "critic": Group(critics, Adam(c.lr_critic, betas), clip=5.0, keep=False),
         }
         main, start = (self.published_loss, 0.0) if c.published else (self.transfer_loss, c.alone)
         first = () if c.published else (Phase("autoencoder", self.see_loss, stop=start),)
-        judge = Phase("critic", self.critic_loss, start=start, cost=0.1, precision="fp32" if c.adversary else "auto")
+        judge = Phase("critic", self.critic_loss, start=start, cost=0.1, precision="fp32" if c.adversary else "auto")  # has a gradient penalty
         self.phases = *first, Phase("autoencoder", main, start=start, cost=2.8), judge
 
     # -- what it knows ---------------------------------------------------------------------------------------------------------
@@ -172,33 +173,32 @@ class Mask(Method):
         return self.seen(disturbed(batch["a"], batch["b"], progress.generator, self.config.grafted, bare=0.25))
 
     def transfer_loss(self, batch: Batch, progress: Progress) -> Terms:
-        a, b, w, n, terms = batch["a"], batch["b"], self.config, len(batch["a"]), Terms()
+        a, b, w, n = batch["a"], batch["b"], self.config, len(batch["a"])
         with torch.no_grad():  # what a's own pictures teach E_c, `seen` has among its pictures
             clean_a = self.draw(common_a := self.common(a))
-        common_b, behind, drop = self.common.look_behind(b, torch.zeros_like(b[:, :1]), w.sure, steady=w.adversary > 0)
-        clean_b = self.draw(behind)  # what is put in the part's place may be for a critic to say; what to drop is not
-        terms.add("idle", losses.idle(drop, b, clean_b), w.idle)
-        batch["made_a"], clean_b = torch.lerp(b, clean_b, drop := drop.detach().sigmoid()), clean_b.detach()
+        common_b, drop = self.common.look(b, sure=w.sure)
+        clean_b = self.draw(common_b.detach()).detach()
+        idle, drop = losses.idle(drop, b, clean_b), drop.detach().sigmoid()
         batch["common"] = torch.cat([common_a, common_b.detach()])  # for the critic's turn
         separate = self.part(b, drop, 1 + 0.05 * progress.randn(n, 3, like=drop))
         what = torch.cat([separate, torch.zeros_like(separate), separate])  # b's own, a with nothing, a with b's part
         logits, raws = self.paint(torch.cat([common_b.detach(), common_a, common_a]), what, torch.cat([clean_b, clean_a, clean_a]))
         own, none, with_it = zip(logits.split(n), raws.split(n), strict=True)
-        half, x = n // 2, painted(*with_it, a).detach()
-        wearing = x[half:], visible(with_it[0], a, x)[half:], a[half:]  # half of what E_c sees through
+        half, terms, x = n // 2, Terms(), painted(*with_it, a).detach()  # half of what E_c sees through is x
+        wearing = x[half:], visible(with_it[0], a, x)[half:], a[half:]
         if w.adversary:  # half on others of b, bared, which are told from b by the part alone; half on a, which need it
             bare, on = (torch.cat([v.roll(1, 0)[half:], u[:half]]) for u, v in ((clean_a, clean_b), (common_a, common_b.detach())))
-            batch["made_b"] = painted(*self.paint(on, separate, bare), bare)
-        for name, viewer in self.viewers.items():
-            terms.add(f"adversary_{name}", losses.logistic_adversary(viewer(batch[f"made_{name}"])), w.adversary)
+            batch["worn"] = painted(*self.paint(on, separate, bare), bare)
+            terms.add("adversary", losses.logistic_adversary(self.viewer(batch["worn"])), w.adversary)
         terms.add("recon1_b", losses.absolute(painted(*own, clean_b), b), w.recon1_b)
         terms.add("recon2_b", losses.absolute(painted(*own, b), b), w.recon2_b)
         terms.add("recon2_a", losses.absolute(painted(*none, a), a), w.recon2_a)
         terms.add("confusion", losses.domain_confusion(self.critic, common_a, common_b), w.confusion)
+        terms.add("idle", idle, w.idle)
         terms.add("whole", losses.squared(own[1], b), w.whole)
         terms.add("agree", losses.covers(own[0], drop), w.agree)
-        large = (mask.sigmoid().mean((1, 2, 3)) for mask in (with_it[0], own[0].detach()))
-        terms.add("as_large", losses.absolute(*large), w.as_large)
+        large_x, large_b = (mask.sigmoid().mean((1, 2, 3)) for mask, _ in (with_it, own))
+        terms.add("as_large", losses.absolute(large_x, large_b.detach()), w.as_large)
         return terms | self.seen(disturbed(a[:half], b[:half], progress.generator, w.grafted, bare=0.25), wearing)
 
     def seen(self, *parts: Soiled) -> Terms:
@@ -232,8 +232,8 @@ class Mask(Method):
         return terms
 
     def critic_loss(self, batch: Batch, progress: Progress) -> Terms:
-        made = {f"pictures_{n}": losses.tell_made(v, batch[f"made_{n}"].detach(), batch[n]) for n, v in self.viewers.items()}
-        return Terms(domains=losses.tell_apart(*self.critic(batch["common"]).chunk(2)), **made)
+        terms = Terms(domains=losses.tell_apart(*self.critic(batch["common"]).chunk(2)))
+        return terms | Terms(pictures=losses.tell_made(self.viewer, batch["worn"].detach(), batch["b"])) if "worn" in batch else terms
 
     def validate(self, batch: Batch, judge: Callable[[Tensor], Tensor] | None) -> dict[str, float]:
         """score: judged transfers + judged removals - 10 x change outside the model's own mask (a share of the full range)."""

@@ -65,16 +65,15 @@ class ContextEncoder(nn.Module):
         kept = x + drop.sigmoid() * ((instead.detach() if steady else instead) - x)
         return F.pixel_unshuffle(kept, 4), drop
 
-    def look_behind(self, x: Tensor, covered: Tensor, sure: float = 0.0, steady: bool = True) -> tuple[Tensor, Tensor, Tensor]:
-        """`look`, and between its two answers the map in which all that is `covered`, (N, 1, S, S) in [0, 1], is replaced as well.
+    def look_behind(self, x: Tensor, covered: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """`look`, steady, and between its two answers the map in which all that is `covered`, (N, 1, S, S) in [0, 1], is replaced as well.
 
         The first teaches what to drop, the second what to put in its place, however unsure E_c is. If one map taught both, things that
         look like the part and belong to the picture would teach to put back what is there.
         """
         drop, instead = self.decide(x)
-        drop = drop + sure
         share = drop.sigmoid()
-        kept = x + share * ((instead.detach() if steady else instead) - x)
+        kept = x + share * (instead.detach() - x)
         behind = x + torch.maximum(share.detach(), covered) * (instead - x)
         return F.pixel_unshuffle(kept, 4), F.pixel_unshuffle(behind, 4), drop
 
