@@ -129,7 +129,7 @@ class Mask(Method):
         }
         main, start = (self.published_loss, 0.0) if c.published else (self.transfer_loss, c.alone)
         first = () if c.published else (Phase("autoencoder", self.see_loss, stop=start),)
-        judge = Phase("critic", self.critic_loss, start=start, cost=0.1, precision="fp32" if c.adversary else "auto")  # has a gradient penalty
+        judge = Phase("critic", self.critic_loss, start=start, cost=0.1, precision="fp32" if c.adversary else "auto")
         self.phases = *first, Phase("autoencoder", main, start=start, cost=2.8), judge
 
     # -- what it knows ---------------------------------------------------------------------------------------------------------
