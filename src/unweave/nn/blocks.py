@@ -65,13 +65,11 @@ def activation(kind: Literal["leaky", "relu"] = "leaky") -> nn.Module:
     return nn.LeakyReLU(SLOPE, inplace=True) if kind == "leaky" else nn.ReLU(inplace=True)
 
 
-def multiplied(x: Tensor, weight: Tensor, side: int) -> tuple[Tensor, Tensor] | None:
-    """Whether a convolution between maps of `side` and half of that is quicker as a product with `nn.patches`: small ones, on a CPU. If so,
-    the map and the weight, channels last, in autocast's kind of number where that is on."""
+def multiplied(x: Tensor, side: int) -> torch.dtype | None:
+    """The kind of number (autocast's where that is on) in which a convolution between maps of `side` and half of that is quicker as a
+    product with `nn.patches`: of small maps on a CPU. None where it is not."""
     kind = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
-    if x.device.type != "cpu" or side > (16 if kind == torch.bfloat16 else 8):
-        return None
-    return x.to(kind), weight.to(dtype=kind, memory_format=torch.channels_last)
+    return kind if x.device.type == "cpu" and side <= (16 if kind == torch.bfloat16 else 8) else None
 
 
 class HalvingConv(nn.Conv2d):
@@ -86,12 +84,12 @@ class HalvingConv(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         n, _, height, width = x.shape
-        if height % 2 or width % 2 or not (small := multiplied(x, self.weight, max(height, width))):
+        if height % 2 or width % 2 or not (kind := multiplied(x, max(height, width))):
             return super().forward(x)
-        x, weight = small
         if height == width == 2:
-            return F.linear(x.flatten(1), weight[:, :, 1:3, 1:3].flatten(1), self.bias)[:, :, None, None]
-        out = F.linear(patches(x), weight.permute(0, 2, 3, 1).flatten(1), self.bias)
+            return F.linear(x.flatten(1), self.weight[:, :, 1:3, 1:3].flatten(1), self.bias)[:, :, None, None]
+        weight = self.weight.to(dtype=kind, memory_format=torch.channels_last)
+        out = F.linear(patches(x.to(kind)), weight.permute(0, 2, 3, 1).flatten(1), self.bias)
         return out.view(n, height // 2, width // 2, -1).permute(0, 3, 1, 2).contiguous()
 
 
@@ -103,13 +101,13 @@ class DoublingConv(nn.ConvTranspose2d):
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         n, channels, height, width = x.shape
-        if output_size is not None or not (small := multiplied(x, self.weight, 2 * max(height, width))):
+        if output_size is not None or not (kind := multiplied(x, 2 * max(height, width))):
             return super().forward(x, output_size)
-        x, weight = small
         if height == width == 1:
-            out = F.linear(x.flatten(1), weight[:, :, 1:3, 1:3].flatten(1).T).view(n, -1, 2, 2)
+            out = F.linear(x.flatten(1), self.weight[:, :, 1:3, 1:3].flatten(1).T).view(n, -1, 2, 2)
         else:
-            rows = x.permute(0, 2, 3, 1).reshape(-1, channels)
+            weight = self.weight.to(dtype=kind, memory_format=torch.channels_last)
+            rows = x.to(kind).permute(0, 2, 3, 1).reshape(-1, channels)
             out = summed(rows @ weight.permute(0, 2, 3, 1).flatten(1), n, height, width)
         return out if self.bias is None else out + self.bias[:, None, None]
 
