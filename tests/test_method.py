@@ -101,15 +101,17 @@ def test_a_phase_is_due_between_two_fractions() -> None:
     assert [f for f in (0.0, 0.19, 0.2, 0.4, 0.59, 0.6, 0.9) if phase.due(progress(fraction=f))] == [0.2, 0.4, 0.59]
 
 
-def test_an_average_step_is_dearer_than_the_first_by_the_costs_of_phases() -> None:
+def test_the_work_of_a_stretch_of_a_run_goes_by_the_costs_of_phases() -> None:
     small = Small()
-    assert small.dearer == 1
+    assert small.work(0, 0.25) > 0 and small.work(0.25, 0.75) == pytest.approx(2 * small.work(0, 0.25))
     small.phases = (
         Phase("edit", small.draw_loss, stop=0.25),
         Phase("edit", small.draw_loss, start=0.25, cost=3.0),
         Phase("critic", small.critic_loss, start=0.5, every=2),
     )
-    assert small.dearer == pytest.approx(0.25 * 1 + 0.75 * 3 + 0.5 * 0.5)
+    assert small.work(0, 1) == pytest.approx(0.25 * 1 + 0.75 * 3 + 0.5 * 0.5)
+    assert small.work(0.2, 0.3) == pytest.approx(0.05 * 1 + 0.05 * 3)
+    assert small.work(1, 1) == 0
 
 
 def test_terms_of_two_losses_in_one() -> None:

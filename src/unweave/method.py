@@ -279,12 +279,9 @@ class Method(nn.Module):
         """Side of its square pictures in pixels, or frames of the clips that it is trained on."""
         return self.config.size
 
-    @property
-    def dearer(self) -> float:
-        """How many times longer a step of the run takes on average than one of its first, by the phases' `cost`."""
-        costs = [(phase.cost / phase.every, phase.stop - phase.start, phase.start == 0) for phase in self.phases]
-        first = sum(cost for cost, _, now in costs if now)
-        return sum(cost * share for cost, share, _ in costs) / first if first else 1.0
+    def work(self, start: float, stop: float) -> float:
+        """How long it takes to go from one fraction of a run to another, by the phases' `cost`: to compare with other stretches of it."""
+        return sum(p.cost / p.every * max(0.0, min(stop, p.stop) - max(start, p.start)) for p in self.phases)
 
     @property
     def verbs(self) -> tuple[str, ...]:

@@ -242,9 +242,9 @@ class Training:
 
 def _fit(job: Training, cost: float) -> tuple[int, int]:
     """Steps and snapshots of a run given in minutes, when a snapshot costs `cost` seconds: validation may take a tenth of the time."""
-    whole = 60 * (job.settings.minutes or 0)
-    step, seconds = job.warm if job.warm[0] < job.step else (0, 0.0)
-    pace = job.method.dearer * (job.seconds - seconds) / (job.step - step)
+    whole, (step, seconds) = 60 * (job.settings.minutes or 0), job.warm if job.warm[0] < job.step else (0, 0.0)
+    dearer = job.method.work(0, 1) / job.method.work(0, 1e-3) * 1e-3  # an average step than one of these first
+    pace = dearer * (job.seconds - seconds) / (job.step - step)
     snapshots = max(1, min(job.settings.snapshots, int(0.1 * whole / max(cost, 1e-9))))
     left = whole - job.seconds - cost * (snapshots + 1)
     return job.step + max(1, int(left / pace)), snapshots
@@ -285,14 +285,13 @@ def train(
             raise UserError(f"The state of {run.path} is of another version of this method: train anew.") from error
         best = facts["best"]
     log = Log(run, job.step) if here.rank == 0 else None
-    score = score if log else None
     clock, saved = time.monotonic() - job.seconds, time.monotonic()
     begun, before, pace, stop = job.step, job.seconds, 0.0, False
 
     def figures() -> dict[str, float]:
         torch.manual_seed(_seed(settings.seed, -1))  # the next step seeds its own
         with torch.no_grad():
-            return score(job.settled()) if score else {}
+            return score(job.settled()) if score and log else {}
 
     def save() -> None:
         run.write_weights("last", job.settled())
@@ -340,7 +339,8 @@ def train(
                 save()
                 saved = time.monotonic()
             if on_progress:
-                left = (job.total - job.step) * spent / (job.step - begun) if job.total else 60 * (settings.minutes or 0) - job.seconds
+                done = method.work(begun / (job.total or 1), job.fraction)
+                left = spent * method.work(job.fraction, 1) / done if job.total else 60 * (settings.minutes or 0) - job.seconds
                 on_progress(Tick(job.step, job.total, job.images, job.per_step / pace, max(0.0, left), logged, best))
     if log:
         log.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import itertools
 import json
 import math
 import os
@@ -287,6 +288,20 @@ def test_progress_and_log(tmp_path: Path) -> None:
     raw = [t.losses["transfer/reconstruct"] for t in ticks]
     assert lines[1]["terms"]["transfer/reconstruct"] == pytest.approx(sum(raw[10:20]) / 10)
     assert lines[0]["lr"] == {"autoencoder": 1e-2, "critic": 1e-2}
+
+
+def test_the_time_left_knows_that_later_steps_cost_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def left(name: str, *, cost: float) -> float:
+        """Seconds left after half of a run whose second half costs `cost` times as much, by a clock that ticks when it is read."""
+        ticks: list[Tick] = []
+        method, clock = make(), itertools.count()
+        monkeypatch.setattr("unweave.train.time.monotonic", lambda: float(next(clock)))
+        first = method.phases[0]
+        method.phases = replace(first, stop=0.5), replace(first, start=0.5, cost=cost * first.cost)
+        go(method, tmp_path / name, 20, on_progress=ticks.append)
+        return ticks[9].seconds_left
+
+    assert left("dear", cost=9.0) == pytest.approx(9 * left("even", cost=1.0))
 
 
 def test_minutes_become_images(tmp_path: Path) -> None:
