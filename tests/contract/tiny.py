@@ -33,6 +33,7 @@ CASES = [
     "difference:paper",
     "fader:paper",
     "funit:paper",
+    "mask:finetune",
     "mask:photographs",
     "stylegan:paper",
 ]

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from contract import tiny
 from unweave.errors import UserError
-from unweave.method import Progress
+from unweave.method import Progress, Terms
 from unweave.methods.mask import PRESETS, Mask, MaskConfig
 from unweave.nn.disturb import disturbed
 
@@ -96,6 +96,20 @@ def test_what_lies_behind_is_learned_where_something_is_laid_on() -> None:
     assert terms.weights["instead"] == terms.weights["see_through"] == pytest.approx(1.7)
 
 
+@pytest.mark.parametrize(("worn", "others"), [(0.0, 4), (0.5, 2), (0.75, 1), (1.0, 1)])
+def test_what_share_of_what_it_sees_through_wears_a_part(worn: float, others: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, heard = built(worn=worn), []
+    monkeypatch.setattr(Mask, "seen", lambda self, *parts: heard.extend(parts) or Terms())
+    batch = {name: torch.rand(4, 3, 32, 32) * 2 - 1 for name in "ab"}
+    torch.nn.init.constant_(model.painter.last[0].bias, 30.0)  # masks that are open everywhere
+    model.transfer_loss(batch, progress())
+    (soiled, _, _), (x, covered, behind) = heard
+    assert (len(soiled), len(x)) == (others, 4 - others)
+    torch.testing.assert_close(behind, batch["a"][others:])
+    if len(x):
+        assert covered.max() > 0.5 and (x - behind).abs().mean() > 0.1
+
+
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
@@ -103,6 +117,8 @@ def test_what_lies_behind_is_learned_where_something_is_laid_on() -> None:
         ({"size": 32, "published": True}, "64 or 128 pixels, not 32"),
         ({"blur": 5}, "divides the side of 64 pixels .* not 5"),
         ({"blur": -4}, "not -4"),
+        ({"worn": 1.5}, '"worn" of mask is a share, from 0 to 1, not 1.5'),
+        ({"alone": -0.1}, '"alone" of mask'),
     ],
 )
 def test_what_it_cannot_draw_is_refused(settings: dict[str, Any], says: str) -> None:

@@ -71,7 +71,7 @@ class DifferenceConfig:
     lr_critic: float = 5e-4  # and the critic's, Adam's
 
     def __post_init__(self) -> None:
-        two_sets.check("difference", self.size, two_sets.SIZES if self.published else None)
+        two_sets.check("difference", self, two_sets.SIZES)
 
 
 PRESETS: Mapping[str, DifferenceConfig] = {
@@ -113,8 +113,8 @@ class Difference(Method):
             "critic": Group(("critic",), Adam(c.lr_critic, (0.5, 0.999)), clip=5.0, keep=False),
         }
         main, start = (self.published_loss, 0.0) if c.published else (self.difference_loss, c.alone)
-        learn, judge = Phase("autoencoder", main, start=start, others="eval", cost=4), Phase("critic", self.critic_loss, start=start)
-        self.phases = (learn, judge) if c.published else (Phase("autoencoder", self.see_loss, stop=start), learn, judge)
+        learn, judge = Phase("autoencoder", main, start=start, others="eval", cost=22), Phase("critic", self.critic_loss, start=start)
+        self.phases = (learn, judge) if c.published else (Phase("autoencoder", self.see_loss, stop=start, cost=10), learn, judge)
 
     # -- what it knows ---------------------------------------------------------------------------------------------------------
 

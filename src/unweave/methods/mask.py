@@ -2,8 +2,8 @@
 
 Mokady, Benaim, Wolf, Bermano: Mask Based Unsupervised Content Transfer, ICLR 2020.
 
-Set b shows everything set a shows, and something more. One encoder keeps what both share, a second one what only b adds; a first
-decoder draws the picture without the part, a second one the part and a soft mask of where it goes, so that everything else stays.
+Set b shows everything set a shows, and something more. One encoder keeps what both share, one what b adds; one decoder draws the picture
+without the part, one the part and a soft mask of where it goes, so that everything else stays.
 
     paper             here                  meaning
     E_c, E_s          common, separate      what both sets show; what only b shows
@@ -15,9 +15,9 @@ decoder draws the picture without the part, a second one the part and a soft mas
     L_DC              confusion             E_c(a) and E_c(b) look alike
 
 The preset `paper` is that. Departures of the default:
-1. The common code is the picture's own pixels, 48 numbers for each 4x4 square, of which E_c decides what to drop: nothing is blurred.
-   Pictures of a with something on them teach it where that is (`find`) and, apart, what is behind (`see_through`, `instead`): stickers or
-   (`grafted`) pieces of b, beside pieces of a that shall stay, then also x, a with a known part. `idle`: it drops for a change.
+1. The common code is the picture's own pixels in 4x4 squares; E_c decides what to drop. Pictures of a with something on them teach it
+   where that is (`find`) and, apart, what is behind (`see_through`, `instead`): stickers or (`grafted`) pieces of b, beside pieces of a
+   that shall stay, then also x (`worn`), a with a known part. `idle`: it drops for a change.
 2. The separate code is a vector that steers D2's norms: it says what, E_c's map says where. E_s reads a window around what E_c drops.
    D2's raw colours are one of its own over D1's picture, more or less dense: opaque frames, tinted lenses. E_c does not learn from D2.
 3. `whole`: raw colours are compared with b everywhere, squared, or the mask closes before anything shows. `agree`: the mask of b is
@@ -72,13 +72,14 @@ class MaskConfig:
     idle: float = 0.3  # weight of dropping what is put back as it was
     blur: int = 0  # pixels over which E_c's picture is averaged before D2 sees it
     grafted: float = 0.0  # share of what E_c sees through that is pieces of other pictures instead of stickers
+    worn: float = 0.5  # share of what E_c sees through that is x, pictures of a with a part as D2 draws it
     sure: float = 0.0  # added to E_c's logits of dropping in pictures known to be of b, which all show the part
     alone: float = 0.5  # share of the run in which E_c and D1 learn alone (default networks)
     lr: float = 0.01  # step size at its highest: Muon's (paper: Adam's)
     lr_critic: float = 5e-4  # and the critic's, Adam's
 
     def __post_init__(self) -> None:
-        two_sets.check("mask", self.size, (64, 128) if self.published else None)
+        two_sets.check("mask", self, (64, 128))
         if self.blur < 0 or self.blur and self.size % self.blur:
             raise UserError(f"The blur of mask is 0 or divides the side of {self.size} pixels (2, 4, 8 ...), not {self.blur}.")
 
@@ -86,6 +87,7 @@ class MaskConfig:
 PRESETS: Mapping[str, MaskConfig] = {
     "default": MaskConfig(),
     "photographs": MaskConfig(confusion=0.0, idle=0.03, adversary=0.15, blur=4, grafted=0.75, sure=1.0, lr_critic=1e-3),
+    "finetune": MaskConfig(alone=0.05, worn=0.875, sure=1.0),  # with `start`, for the same part in other pictures
     "paper": MaskConfig(published=True, separate=25, confusion=0.005, lr=2e-4, lr_critic=2e-4),
 }
 
@@ -96,8 +98,7 @@ class Mask(Method):
     name = "mask"
     Config: ClassVar[type] = MaskConfig
     PRESETS: ClassVar[Mapping[str, Any]] = PRESETS
-    masks = True
-    judged = ("a", "b")
+    masks, judged = True, ("a", "b")
     absent: tuple[int, ...]  # shape of a separate code
 
     def __init__(self, config: MaskConfig):
@@ -130,7 +131,7 @@ class Mask(Method):
         main, start = (self.published_loss, 0.0) if c.published else (self.transfer_loss, c.alone)
         first = () if c.published else (Phase("autoencoder", self.see_loss, stop=start),)
         judge = Phase("critic", self.critic_loss, start=start, cost=0.1, precision="fp32" if c.adversary else "auto")
-        self.phases = *first, Phase("autoencoder", main, start=start, cost=2.8), judge
+        self.phases = *first, Phase("autoencoder", main, start=start, cost=2.7), judge
 
     # -- what it knows ---------------------------------------------------------------------------------------------------------
 
@@ -156,8 +157,7 @@ class Mask(Method):
         """D1: the picture without the part, (N, 3, S, S). Published: reads zeros in the separate code's place."""
         if not self.config.published:
             return self.background(common).float()
-        nothing = common.new_zeros(len(common), *self.absent)
-        return self.background(torch.cat([common, nothing], dim=1)).float().tanh()
+        return self.background(torch.cat([common, common.new_zeros(len(common), *self.absent)], dim=1)).float().tanh()
 
     def paint(self, common: Tensor, separate: Tensor, background: Tensor) -> tuple[Tensor, Tensor]:
         """D2: logits of the mask (N, 1, S, S) and raw colours (N, 3, S, S). In the default they let D1's picture shine through."""
@@ -184,8 +184,8 @@ class Mask(Method):
         what = torch.cat([separate, torch.zeros_like(separate), separate])  # b's own, a with nothing, a with b's part
         logits, raws = self.paint(torch.cat([common_b.detach(), common_a, common_a]), what, torch.cat([clean_b, clean_a, clean_a]))
         own, none, with_it = zip(logits.split(n), raws.split(n), strict=True)
-        half, terms, x = n // 2, Terms(), painted(*with_it, a).detach()  # half of what E_c sees through is x
-        wearing = x[half:], visible(with_it[0], a, x)[half:], a[half:]
+        few, half, terms, x = max(1, round((1 - w.worn) * n)), n // 2, Terms(), painted(*with_it, a).detach()
+        wearing = x[few:], visible(with_it[0], a, x)[few:], a[few:]
         if w.adversary:  # half on others of b, bared, which are told from b by the part alone; half on a, which need it
             bare, on = (torch.cat([v.roll(1, 0)[half:], u[:half]]) for u, v in ((clean_a, clean_b), (common_a, common_b.detach())))
             batch["worn"] = painted(*self.paint(on, separate, bare), bare)
@@ -199,7 +199,7 @@ class Mask(Method):
         terms.add("agree", losses.covers(own[0], drop), w.agree)
         large_x, large_b = (mask.sigmoid().mean((1, 2, 3)) for mask, _ in (with_it, own))
         terms.add("as_large", losses.absolute(large_x, large_b.detach()), w.as_large)
-        return terms | self.seen(disturbed(a[:half], b[:half], progress.generator, w.grafted, bare=0.25), wearing)
+        return terms | self.seen(disturbed(a[:few], b[:few], progress.generator, w.grafted, bare=0.25), wearing)
 
     def seen(self, *parts: Soiled) -> Terms:
         """What E_c and D1 make of pictures of a with something on them: what lies behind it, and where it is."""

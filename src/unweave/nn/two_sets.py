@@ -7,6 +7,8 @@ into nothing. So the depth follows the size, and the code has 2x2 cells at any s
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import nn
 
 from unweave.errors import UserError
@@ -18,14 +20,19 @@ CELLS = 2  # side of the code
 WIDTH = 512  # channels of all codes together
 
 
-def check(name: str, size: int, published: tuple[int, ...] | None) -> None:
-    """Raises UserError for a side, in pixels, that a method of two sets cannot take: a `ContextEncoder` needs a multiple of 16, published
-    networks are made for some sides alone (None: the networks are not published ones)."""
+def check(name: str, config: Any, sides: tuple[int, ...]) -> None:
+    """Raises UserError for a side, in pixels, that a method of two sets cannot take, and for a share that is none.
+
+    A `ContextEncoder` needs a side that is a multiple of 16; published networks are made for some `sides` alone."""
+    size = config.size
     if size < 32 or size % 16:
         raise UserError(f"{name} takes pictures whose side is a multiple of 16 from 32 on (32, 48, 64 ...), not {size}.")
-    if published and size not in published:
-        sides = f"{', '.join(map(str, published[:-1]))} or {published[-1]}"
-        raise UserError(f"The published networks of {name} take pictures of {sides} pixels, not {size}.")
+    if config.published and size not in sides:
+        said = f"{', '.join(map(str, sides[:-1]))} or {sides[-1]}"
+        raise UserError(f"The published networks of {name} take pictures of {said} pixels, not {size}.")
+    for share in ("alone", "grafted", "worn"):
+        if not 0 <= (value := getattr(config, share, 0.0)) <= 1:
+            raise UserError(f'The setting "{share}" of {name} is a share, from 0 to 1, not {value}.')
 
 
 def _layers(size: int) -> int:
