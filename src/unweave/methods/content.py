@@ -62,7 +62,6 @@ class ContentConfig:
     grafted: float = 0.0  # share of what E_c sees through that is pieces of other pictures instead of stickers
     sure: float = 0.0  # added to E_c's logits of dropping in pictures known to be of b, which all show the part
     whole: float = 20.0  # weight of the squared error of b
-    as_large: float = 0.0  # weight of a transfer changing as much of a as the part covers of b
     alone: float = 0.4  # share of the run in which E_c and D learn from a alone
     lr: float = 0.01  # step size at its highest: Muon's (paper: Adam's)
     lr_critic: float = 5e-4  # and the critic's, Adam's
@@ -79,11 +78,6 @@ PRESETS: Mapping[str, ContentConfig] = {
     "paper": ContentConfig(size=128, published=True, separate=25, reconstruct=1.0, confusion=0.001, lr=2e-4, lr_critic=2e-4),
     "image": ContentConfig(adversary="image"),
 }
-
-
-def changes(x: Tensor, before: Tensor) -> Tensor:
-    """Where an edit is seen: (N, C, S, S) in [-1, 1] -> (N, 1, S, S) in [0, 1], 1 from a quarter of the full range on."""
-    return ((x - before).abs().amax(1, keepdim=True) * 2).clamp(0, 1)
 
 
 class Content(Method):
@@ -166,10 +160,9 @@ class Content(Method):
         said = self.separate(marked(b, drop, 1 + 0.05 * progress.randn(n, 3, like=drop)))
         drawn_b = self.draw(common_b.detach(), said)
         first, last = a[: n // 2], a[n // 2 :]
-        with torch.set_grad_enabled(bool(w.as_large)):  # half of what E_c sees through wears b's part
+        with torch.no_grad():  # half of what E_c sees through wears b's part
             x = self.draw(common_a[n // 2 :], said[n // 2 :])
-        changed = changes(x, last)
-        wearing = x.detach(), changed.detach(), last
+        wearing = x, ((x - last).abs().amax(1, keepdim=True) * 2).clamp(0, 1), last
         seen_a, seen_b = (self.draw(common_a), clean_b) if w.adversary == "image" else (common_a, common_b)
         batch["seen"] = torch.cat([seen_a, seen_b]).detach()  # for the critic's turn
 
@@ -178,9 +171,6 @@ class Content(Method):
         terms.add("whole", losses.squared(drawn_b, b), w.whole)
         terms.add("confusion", losses.domain_confusion(self.critic, seen_a, seen_b), w.confusion)
         terms.add("idle", idle, w.idle)
-        if w.as_large:
-            large_b = changes(drawn_b, clean_b)[n // 2 :].mean((1, 2, 3))
-            terms.add("as_large", losses.absolute(changed.mean((1, 2, 3)), large_b.detach()), w.as_large)
         return terms | self.seen(disturbed(first, b[: n // 2], progress.generator, w.grafted, bare=0.25), wearing)
 
     def seen(self, *parts: Soiled) -> Terms:
