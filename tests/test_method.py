@@ -112,6 +112,7 @@ def test_the_work_of_a_stretch_of_a_run_goes_by_the_costs_of_phases() -> None:
     assert small.work(0, 1) == pytest.approx(0.25 * 1 + 0.75 * 3 + 0.5 * 0.5)
     assert small.work(0.2, 0.3) == pytest.approx(0.05 * 1 + 0.05 * 3)
     assert small.work(1, 1) == 0
+    assert small.dearer == pytest.approx(small.work(0, 1))  # a run of the first steps alone would take 1
 
 
 def test_terms_of_two_losses_in_one() -> None:

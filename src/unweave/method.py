@@ -284,6 +284,11 @@ class Method(nn.Module):
         return sum(p.cost / p.every * max(0.0, min(stop, p.stop) - max(start, p.start)) for p in self.phases)
 
     @property
+    def dearer(self) -> float:
+        """How many times longer a step of the run takes on average than one of its first."""
+        return self.work(0, 1) / self.work(0, 1e-3) * 1e-3
+
+    @property
     def verbs(self) -> tuple[str, ...]:
         """The edits this model's codes allow."""
         return edits.offered(self)

@@ -243,8 +243,7 @@ class Training:
 def _fit(job: Training, cost: float) -> tuple[int, int]:
     """Steps and snapshots of a run given in minutes, when a snapshot costs `cost` seconds: validation may take a tenth of the time."""
     whole, (step, seconds) = 60 * (job.settings.minutes or 0), job.warm if job.warm[0] < job.step else (0, 0.0)
-    dearer = job.method.work(0, 1) / job.method.work(0, 1e-3) * 1e-3  # an average step than one of these first
-    pace = dearer * (job.seconds - seconds) / (job.step - step)
+    pace = job.method.dearer * (job.seconds - seconds) / (job.step - step)
     snapshots = max(1, min(job.settings.snapshots, int(0.1 * whole / max(cost, 1e-9))))
     left = whole - job.seconds - cost * (snapshots + 1)
     return job.step + max(1, int(left / pace)), snapshots

@@ -77,6 +77,7 @@ def test_declarations_fit_together(name: str) -> None:
     assert len({phase.name for phase in model.phases}) == len(model.phases)
     assert all(value(group.optimiser.lr, 0.5) > 0 for group in model.groups.values())
     assert len({code.name for code in model.codes}) == len(model.codes)
+    assert model.dearer > 0, "something is learned from the first step on"
     assert tiny.kind(name).name == tiny.method(name)
 
 

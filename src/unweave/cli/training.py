@@ -301,7 +301,7 @@ def _dry(method: str, wish: Any) -> int:
     started = time.perf_counter()
     for _ in range(3):
         job.advance(stop=False, seconds=0.0)
-    seconds = (time.perf_counter() - started) / 3
+    seconds = (time.perf_counter() - started) / 3 * model.dearer
     feed.close()
     steps = job.total or round(60 * (wish.minutes or 0) / seconds)
     speed = f"{job.per_step / seconds:.0f} images/s on {here.device}"
