@@ -1,10 +1,10 @@
-"""How well glasses can be taken off at best in so many pictures: E_c and D1 of `mask` taught by the truth, which no user has.
+"""How well glasses come off after so many pictures when the truth, which no user has, teaches E_c and D1 of `mask`.
 
     python benchmarks/removal_bound.py runs/two-folders/pictures [--images 40000] [--start mask-glasses] [--out results.jsonl]
 
 FOLDER is drawn by other_art.py. The networks of the model to start from learn from pairs of the training split, a picture with the part
-and the same one without it, half of them mirrored, with the losses and the optimiser of `mask`; then the removals of the test split are
-measured as `evaluate` does. What is left is what those networks cannot guess behind frames and dark lenses in that time.
+and the same one without it, half of them mirrored, with the losses and the optimiser of `mask`; then the error ratio of removals of the
+test split is measured, D1's whole picture by the last weights. Longer training leaves less: it says what to ask of a time, not of the networks.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ def main() -> None:
         optimiser.zero_grad()
         total.backward()
         torch.nn.utils.clip_grad_norm_(parameters, group.clip)
-        for options_of in optimiser.param_groups:
-            options_of["lr"] = value(group.optimiser.lr, step / steps)
+        for settings in optimiser.param_groups:
+            settings["lr"] = value(group.optimiser.lr, step / steps)
         optimiser.step()
     seconds = round(time.perf_counter() - begun)
 
