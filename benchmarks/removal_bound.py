@@ -4,7 +4,7 @@
 
 FOLDER is drawn by other_art.py. The networks of the model to start from learn from pairs of the training split, a picture with the part
 and the same one without it, half of them mirrored, with the losses and the optimiser of `mask`; then the error ratio of removals of the
-test split is measured, D1's whole picture by the last weights. Longer training leaves less: it says what to ask of a time, not of the networks.
+test split is measured, D1's whole picture by the last weights. It says what to ask of a time, not of the networks.
 """
 
 from __future__ import annotations
