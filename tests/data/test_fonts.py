@@ -83,3 +83,14 @@ def test_what_is_no_font(tmp_path: Path) -> None:
 def test_nothing_cannot_be_placed() -> None:
     with pytest.raises(ValueError, match="no ink"):
         placed(Image.new("L", (9, 9)), 32)
+
+
+def test_varied_fonts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("unweave.data.glyphs.VARIATIONS", 2)
+    for i in range(6):
+        make(tmp_path / f"f{i}.ttf", f"Family {i}")
+    plain, data = (load(ClassFolders(str(tmp_path), varied=varied), size=16) for varied in (False, True))
+    assert len(data.classes) == 3 * len(plain.classes) and data.classes[-1] == f"{plain.classes[-1]}~2"  # type: ignore[attr-defined]
+    assert data.take("image", [len(data.classes) * 36 - 1]).shape == (1, 3, 16, 16)  # type: ignore[attr-defined]
+    test = data.sibling("test")
+    assert not any("~" in name for name in test.classes + test.content_source().classes)  # type: ignore[attr-defined]

@@ -21,7 +21,7 @@ SPLITS = ("train", "val", "test")
 NAMES = {  # the built-in sets: what may follow the colon, and what they show
     "faces": ("glasses | beard | smile, one or two of them", "cartoon faces: two sets that differ in a part, or all attributes in a table"),
     "motion": ("nothing", "clips of fifteen joints: every motion on every body seen from every side"),
-    "glyphs": ("nothing", "464 typefaces of 36 characters each: classes for few-shot translation"),
+    "glyphs": ("varied, or nothing", "464 typefaces of 36 characters each: classes for few-shot translation"),
     "rectangles": ("position, rotation, levels", "a rectangle of known height, width and colour (and place, and angle)"),
 }
 
@@ -73,6 +73,7 @@ class ClassFolders:
 
     classes: str
     fit: str = "crop"
+    varied: bool = False  # beside each font to learn from, five that are made of it
 
 
 @dataclass(frozen=True)
@@ -140,9 +141,9 @@ def _built_in(name: str, parts: tuple[str, ...], *, size: int, split: str, seed:
     if name == "glyphs":
         from unweave.data.glyphs import Glyphs
 
-        if parts:
-            raise UserError(f'glyphs have no part "{parts[0]}": write glyphs.')
-        return Glyphs(size=size, split=split, n=n)
+        if parts not in ((), ("varied",)):
+            raise UserError(f'glyphs have no part "{",".join(parts)}": write glyphs or glyphs:varied.')
+        return Glyphs(size=size, split=split, n=n, varied=bool(parts))
     if name == "faces":
         from unweave.data.faces import Faces
 

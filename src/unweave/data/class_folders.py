@@ -24,6 +24,8 @@ class PictureClasses(Classed):
 
     def __init__(self, source: ClassFolders, *, size: int, split: str, n: int | None = None):
         self.source, self.spec = source, source.classes
+        if source.varied:
+            raise UserError(f"{source.classes} holds pictures, and only font files can be varied: leave it out.")
         listing = list_pictures(source.classes)
         self._pictures = Pictures(listing, size, source.fit)
         self.flip = False

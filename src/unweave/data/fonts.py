@@ -5,6 +5,7 @@ lack one of the characters, are skipped and listed. Fonts of one family (by the 
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from unweave.data import ClassFolders, cache
-from unweave.data.classes import split_classes
+from unweave.data.classes import Classed, split_classes
 from unweave.data.folders import list_pictures
 from unweave.data.glyphs import CHARACTERS, Lettered
 from unweave.errors import UserError
@@ -82,6 +83,8 @@ def family(path: Path) -> str:
 class Fonts(Lettered):
     """Every readable font below a folder is a class; `contents` says which character it shows. `broken`: what was skipped, and why."""
 
+    source: ClassFolders
+
     def __init__(self, source: ClassFolders, *, size: int, split: str, n: int | None = None):
         self.source, self.spec = source, source.classes
         root, paths = Path(source.classes).expanduser(), fonts_in(source.classes)
@@ -115,7 +118,10 @@ class Fonts(Lettered):
         rows = [row for row in good if shared or of_split[names[row]] == split][:n]
         self.notes = tuple(_said(len(good), len(rows), split, shared, self.broken, _pictures(root)))
         key = f"{key}-{split}" + ("" if n is None else f"-{n}")
-        super().__init__([(row, names[row]) for row in rows], size=size, split=split, key=key)
+        super().__init__([(row, names[row]) for row in rows], size=size, split=split, key=key, varied=source.varied)
+
+    def content_source(self) -> Classed:
+        return self if self.split == "train" else Fonts(replace(self.source, varied=False), size=self.size, split="train")
 
 
 def _pictures(root: Path) -> int:

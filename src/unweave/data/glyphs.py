@@ -1,6 +1,7 @@
 """Built-in glyphs: the characters A to Z and 0 to 9 in 464 display typefaces by Brian Kent (see typefaces/NOTICE.txt).
 
     glyphs          class: the typeface; content: the character
+    glyphs:varied   beside each typeface to learn from, five that are made of it: slanted, bolder, outlined, striped ... (vary.py)
 
 Each character by itself: the longest side 50 of 64 pixels, in the middle, black on white. Typefaces are split, not pictures: 374 train,
 30 val, 60 test, siblings of a family (outline and solid, thick and thin) together; `typefaces/faces.csv` is the list.
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from unweave.data import cache
+from unweave.data import cache, vary
 from unweave.data.classes import Classed
 from unweave.errors import UserError, did_you_mean
 
@@ -26,6 +27,7 @@ HERE = Path(__file__).parent / "typefaces"
 PICTURES, TABLE = HERE / "glyphs.npy.xz", HERE / "faces.csv"
 CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 NATIVE = 64  # pixels a side, as packed
+VARIATIONS = 5  # of each training face in glyphs:varied
 PLAIN = "lamebrai"  # a plain face of the training split: contents that a user need not bring
 VERSION = 1  # raise it whenever a picture changes
 
@@ -73,18 +75,25 @@ def face(name: str, size: int = NATIVE) -> NDArray[np.uint8]:
 class Lettered(Classed):
     """Typefaces: each class has all of `CHARACTERS`, which lie one after the other in `pictures`, (faces * characters, S, S) uint8.
 
-    chosen: the faces of this split by their place in `pictures`, and their names.
+    chosen: the faces of this split by their place in `pictures`, and their names. varied: to learn from, `VARIATIONS` made of each come
+    after them, face~1, face~2 ...; held-out splits have none, and take no contents from any.
     """
 
     pictures: NDArray[np.uint8]
+    made: NDArray[np.uint8] | None = None
 
-    def __init__(self, chosen: Sequence[tuple[int, str]], *, size: int, split: str, key: str):
-        per = len(CHARACTERS)
+    def __init__(self, chosen: Sequence[tuple[int, str]], *, size: int, split: str, key: str, varied: bool = False):
+        per, every = len(CHARACTERS), list(chosen)
+        if varied and split == "train":
+            key += f"-{VARIATIONS}-varied-{vary.VERSION}"
+            self.made = self._variations([row for row, _ in chosen], size, key)
+            names = [f"{name}~{k + 1}" for _, name in chosen for k in range(VARIATIONS)]
+            every += list(enumerate(names, len(self.pictures) // per))
         super().__init__(
-            classes=[name for _, name in chosen],
-            rows=np.concatenate([np.arange(row * per, (row + 1) * per) for row, _ in chosen]),
-            labels=np.repeat(np.arange(len(chosen)), per),
-            contents=np.tile(np.arange(per), len(chosen)),
+            classes=[name for _, name in every],
+            rows=np.concatenate([np.arange(row * per, (row + 1) * per) for row, _ in every]),
+            labels=np.repeat(np.arange(len(every)), per),
+            contents=np.tile(np.arange(per), len(every)),
             content_names=list(CHARACTERS),
             size=size,
             split=split,
@@ -92,8 +101,24 @@ class Lettered(Classed):
             key=key,
         )
 
+    def _variations(self, rows: Sequence[int], size: int, key: str) -> NDArray[np.uint8]:
+        per = len(CHARACTERS)
+
+        def fill(path: Path) -> None:
+            array = np.load(path, mmap_mode="r+")
+            for k, (row, variation) in enumerate((row, variation) for row in rows for variation in range(VARIATIONS)):
+                random = np.random.default_rng([row, variation])
+                array[k * per : (k + 1) * per] = vary.varied(self.pictures[row * per : (row + 1) * per], random)
+            array.flush()
+
+        return cache.array(key, "pictures", (len(rows) * VARIATIONS * per, size, size), fill, "varied glyphs")[0]
+
     def pixels(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
-        return self.pictures[rows]
+        if self.made is None:
+            return self.pictures[rows]
+        out, real = np.empty((len(rows), self.size, self.size), np.uint8), rows < len(self.pictures)
+        out[real], out[~real] = self.pictures[rows[real]], self.made[rows[~real] - len(self.pictures)]
+        return out
 
     def known(self, name: str, indices: Any) -> list[dict[str, Any]]:
         assert self.contents is not None
@@ -103,10 +128,13 @@ class Lettered(Classed):
 class Glyphs(Lettered):
     """Columns: image, and label, the number of its typeface in `classes`; `contents` says which character each picture shows."""
 
-    def __init__(self, *, size: int = NATIVE, split: str = "train", n: int | None = None):
-        self.spec = self.source = "glyphs"
+    def __init__(self, *, size: int = NATIVE, split: str = "train", n: int | None = None, varied: bool = False):
+        self.spec = self.source = "glyphs:varied" if varied else "glyphs"
         self.pictures = unpacked(size)
         chosen = [(row, name) for row, (name, of) in enumerate(faces().items()) if of == split][:n]
         key = "glyphs-" + cache.key(size=size, split=split, n=n, version=VERSION)
-        super().__init__(chosen, size=size, split=split, key=key)
+        super().__init__(chosen, size=size, split=split, key=key, varied=varied)
         self.plain = PLAIN
+
+    def content_source(self) -> Classed:
+        return self if self.split == "train" else Glyphs(size=self.size)

@@ -64,6 +64,7 @@ class DifferenceConfig:
     idle: float = 0.03  # weight of dropping what is put back as it was
     grafted: float = 0.75  # share of what E_c sees through that is pieces of other pictures in the same place, instead of things stuck on
     sure: float = 1.0  # added to E_c's logits of dropping a's part in pictures known to be of a, and b's in those of b
+    again: int = 0  # how often E_c looks, in edits of such pictures, once more at what it has left
     whole: float = 20.0  # weight of the squared error
     alone: float = 0.4  # share of the run in which E_c learns alone
     ramp: float = 0.1  # and then that in which the weight of L_Z rises from 0
@@ -120,18 +121,18 @@ class Difference(Method):
 
     def encode(self, x: Tensor, domain: str | None = None) -> Codes:
         """x: (N, 3, S, S) in [-1, 1]. A picture known to be from one set has nothing of the other's part: exact zeros."""
-        common, *drops = (self.common(x), None, None) if self.config.published else self.strip(x, domain)
+        common, *drops = (self.common(x), None, None) if self.config.published else self.strip(x, domain, self.config.again)
         read_a, read_b = (x if drop is None else marked(x, drop.sigmoid()) for drop in drops)
         codes = Codes(common=common, separate_a=self.separate_a(read_a), separate_b=self.separate_b(read_b))
         return codes if domain is None else codes.zero("separate_b" if domain == "a" else "separate_a")
 
-    def strip(self, x: Tensor, domain: str | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    def strip(self, x: Tensor, domain: str | None = None, again: int = 0) -> tuple[Tensor, Tensor, Tensor]:
         """The default's E_c: the map, and logits of what was dropped as a's part and as b's; where the set is known, only its own is."""
         if domain is None:
             without_a, drop_a = self.common["a"].look(x)
             without_both, drop_b = self.common["b"].look(F.pixel_shuffle(without_a, 4))
             return without_both, drop_a, drop_b
-        bare, own = self.common[domain].look(x, steady=True, sure=self.config.sure)
+        bare, own = self.common[domain].look(x, steady=True, sure=self.config.sure, again=again)
         with torch.no_grad():
             foreign = self.common[OTHER[domain]].decide(x)[0]
         return (bare, own, foreign) if domain == "a" else (bare, foreign, own)
@@ -145,8 +146,7 @@ class Difference(Method):
         """G. Published: the three codes are maps, one on top of the other. Default: the map is a picture, to which G adds each part."""
         if self.config.published:
             return self.decoder(torch.cat([common, part_a, part_b], dim=1)).float().tanh()
-        no = torch.zeros_like(part_a)
-        return self.draw_one(common, part_a, no) + self.draw_one(common, no, part_b) - self.draw_one(common, no, no)
+        return self.draw_one(common, part_a, no := 0 * part_a) + self.draw_one(common, no, part_b) - self.draw_one(common, no, no)
 
     def draw_one(self, common: Tensor, part_a: Tensor, part_b: Tensor) -> Tensor:
         """G of the default, of pictures with one part or none: both at once it never sees in training, and would lose one."""

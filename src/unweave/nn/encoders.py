@@ -54,16 +54,17 @@ class ContextEncoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.look(x)[0]
 
-    def look(self, x: Tensor, steady: bool = False, sure: float = 0.0) -> tuple[Tensor, Tensor]:
+    def look(self, x: Tensor, steady: bool = False, sure: float = 0.0, again: int = 0) -> tuple[Tensor, Tensor]:
         """-> the map, and logits of what was dropped, (N, 1, S, S).
 
         steady: the map teaches what to drop, not what to put in its place. sure: added to the logits, where it is known that something is
-        to be dropped: pictures of b all show the part, of those that taught E_c only some did.
+        to be dropped: pictures of b all show the part, of those that taught E_c only some did. again: how often it looks once more at what
+        it has left: an edge is easier to see when the part is gone. Of these looks the logits say nothing.
         """
         drop, instead = self.decide(x)
         drop = drop + sure
         kept = x + drop.sigmoid() * ((instead.detach() if steady else instead) - x)
-        return F.pixel_unshuffle(kept, 4), drop
+        return (self.look(kept, again=again - 1)[0] if again else F.pixel_unshuffle(kept, 4)), drop
 
     def look_behind(self, x: Tensor, covered: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """`look`, steady, and between its two answers the map in which all that is `covered`, (N, 1, S, S) in [0, 1], is replaced as well.
