@@ -121,7 +121,7 @@ def test_what_is_shared_has_lost_both_parts() -> None:
             super().__init__()
             self.channel = channel
 
-        def look(self, x: Tensor, steady: bool = False, sure: float = 0.0) -> tuple[Tensor, Tensor]:
+        def look(self, x: Tensor, steady: bool = False, sure: float = 0.0, again: int = 0) -> tuple[Tensor, Tensor]:
             made = x.clone()
             made[:, self.channel] = 1
             return F.pixel_unshuffle(made, 4), self.decide(x)[0] + sure
@@ -137,6 +137,25 @@ def test_what_is_shared_has_lost_both_parts() -> None:
         kept = F.pixel_shuffle(common, 4)
         assert {i for i in range(3) if kept[:, i].eq(1).all()} == channels and kept[:, 2].eq(-0.5).all()
         assert tuple(drop.unique().item() for drop in drops) == said
+
+
+def test_edits_look_again_at_what_was_left() -> None:
+    """Of a picture whose set is known, and in edits alone: what is learned does not change."""
+    model = tiny.build("difference").eval()
+    batch = tiny.batch(model)
+    loss = model.difference_loss(dict(batch), progress()).total
+    with torch.no_grad():
+        once, any_b = model.encode(batch["b"], "b"), model.encode(batch["b"])
+        left, twice = once["common"], []
+        for again in (1, 2):
+            model.config = replace(model.config, again=again)
+            left = model.common["b"].look(F.pixel_shuffle(left, 4))[0]
+            twice.append(model.encode(batch["b"], "b"))
+            torch.testing.assert_close(twice[-1]["common"], left)
+            torch.testing.assert_close(twice[-1]["separate_b"], once["separate_b"])
+        assert (twice[0]["common"] - once["common"]).abs().max() > 1e-4
+        torch.testing.assert_close(model.encode(batch["b"])["common"], any_b["common"])
+    torch.testing.assert_close(model.difference_loss(dict(batch), progress()).total, loss)
 
 
 def test_pieces_of_the_other_set_do_not_belong() -> None:
