@@ -29,6 +29,8 @@ def test_the_published_networks() -> None:
     assert model.decoder.body[0][0].in_channels == 512
     with pytest.raises(UserError, match="32, 64, 128 or 256"):
         DifferenceConfig(size=48, published=True)
+    with pytest.raises(UserError, match='"again" of difference says how often E_c looks once more, 0 or more, not -1'):
+        DifferenceConfig(again=-1)
 
 
 @pytest.mark.parametrize("case", ["difference", "difference:paper"])

@@ -61,7 +61,6 @@ class ContentConfig:
     idle: float = 0.3  # weight of dropping what is put back as it was
     grafted: float = 0.0  # share of what E_c sees through that is pieces of other pictures instead of stickers
     sure: float = 0.0  # added to E_c's logits of dropping in pictures known to be of b, which all show the part
-    again: int = 0  # in edits of such pictures, how often E_c looks once more at what it has left
     whole: float = 20.0  # weight of the squared error of b
     alone: float = 0.4  # share of the run in which E_c and D learn from a alone
     lr: float = 0.01  # step size at its highest: Muon's (paper: Adam's)
@@ -128,8 +127,7 @@ class Content(Method):
 
     def encode(self, x: Tensor, domain: str | None = None) -> Codes:
         """x: (N, 3, S, S) in [-1, 1]. A picture known to be from `a` has no separate part: exact zeros."""
-        c, known = self.config, domain == "b"
-        common, drop = (self.common(x), None) if c.published else self.common.look(x, sure=c.sure * known, again=c.again * known)
+        common, drop = (self.common(x), None) if self.config.published else self.common.look(x, sure=self.config.sure * (domain == "b"))
         separate = self.separate(x if drop is None else marked(x, drop.sigmoid()))
         return Codes(common=common, separate=torch.zeros_like(separate) if domain == "a" else separate)
 

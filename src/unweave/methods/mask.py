@@ -15,9 +15,9 @@ without the part, one the part and a soft mask of where it goes, so that everyth
     L_DC              confusion             E_c(a) and E_c(b) look alike
 
 The preset `paper` is that. Departures of the default:
-1. The common code is the picture in 4x4 squares; E_c decides what to drop. Pictures of a with something on them teach it where (`find`)
-   and, apart, what is behind (`see_through`, `instead`): stickers, pieces of b (`grafted`), of a, which stay, then x (`worn`), a with a
-   known part. `idle`: it drops for a change. Edits look `again` at what is left.
+1. The common code is the picture's own pixels in 4x4 squares; E_c decides what to drop. Pictures of a with something on them teach it
+   where that is (`find`) and, apart, what is behind (`see_through`, `instead`): stickers or (`grafted`) pieces of b, beside pieces of a
+   that shall stay, then also x (`worn`), a with a known part. `idle`: it drops for a change.
 2. The separate code is a vector that steers D2's norms: it says what, E_c's map says where. E_s reads a window around what E_c drops.
    D2's raw colours are one of its own over D1's picture, more or less dense: opaque frames, tinted lenses. E_c does not learn from D2.
 3. `whole`: raw colours are compared with b everywhere, squared, or the mask closes before anything shows. `agree`: the mask of b is
@@ -36,6 +36,7 @@ from torch import Tensor, nn
 
 from unweave import losses
 from unweave.codes import Code, Codes, Output
+from unweave.errors import UserError
 from unweave.masks import binary, painted, visible
 from unweave.method import Adam, Batch, Group, Method, Muon, Phase, Progress, Terms, images
 from unweave.nn import two_sets
@@ -73,13 +74,14 @@ class MaskConfig:
     grafted: float = 0.0  # share of what E_c sees through that is pieces of other pictures instead of stickers
     worn: float = 0.5  # share of what E_c sees through that is x, pictures of a with a part as D2 draws it
     sure: float = 0.0  # added to E_c's logits of dropping in pictures known to be of b, which all show the part
-    again: int = 0  # in edits of such pictures, how often E_c looks once more at what it has left
     alone: float = 0.5  # share of the run in which E_c and D1 learn alone (default networks)
     lr: float = 0.01  # step size at its highest: Muon's (paper: Adam's)
     lr_critic: float = 5e-4  # and the critic's, Adam's
 
     def __post_init__(self) -> None:
         two_sets.check("mask", self, (64, 128))
+        if self.blur < 0 or self.blur and self.size % self.blur:
+            raise UserError(f"The blur of mask is 0 or divides the side of {self.size} pixels (2, 4, 8 ...), not {self.blur}.")
 
 
 PRESETS: Mapping[str, MaskConfig] = {
@@ -135,8 +137,7 @@ class Mask(Method):
 
     def encode(self, x: Tensor, domain: str | None = None) -> Codes:
         """x: (N, 3, S, S) in [-1, 1]. A picture known to be from `a` has no separate part: exact zeros."""
-        c, known = self.config, domain == "b"
-        common, drop = (self.common(x), None) if c.published else self.common.look(x, sure=c.sure * known, again=c.again * known)
+        common, drop = (self.common(x), None) if self.config.published else self.common.look(x, sure=self.config.sure * (domain == "b"))
         separate = self.separate(x) if drop is None else self.part(x, drop.sigmoid())
         return Codes(common=common, separate=torch.zeros_like(separate) if domain == "a" else separate)
 
