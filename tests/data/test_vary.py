@@ -66,10 +66,8 @@ def test_varied_glyphs_have_more_classes_to_learn_from_alone(monkeypatch: pytest
     assert (pictures[[0, 2]] == plain.take("image", [0, 5 * per + 3])).all()
     assert (pictures[[1, 3]] != pictures[[0, 2]]).any((1, 2, 3)).all()
     assert data.known("image", rows)[3] == {"face": f"{plain.classes[5]}~1", "character": "D"}
-    test = data.sibling("test")
-    assert (
-        isinstance(test, Classed) and test.classes == load("glyphs@test", size=16).classes and test.key == load("glyphs@test", size=16).key
-    )  # type: ignore[attr-defined]
+    test, held = data.sibling("test"), load("glyphs@test", size=16)
+    assert isinstance(test, Classed) and isinstance(held, Classed) and test.classes == held.classes and test.key == held.key
     assert test.content_source().classes == plain.classes  # no contents of made typefaces
 
 

@@ -16,12 +16,12 @@ from unweave.data import ClassFolders, cache
 from unweave.data.classes import Classed, split_classes
 from unweave.data.folders import list_pictures
 from unweave.data.glyphs import CHARACTERS, Lettered
+from unweave.data.vary import LONGEST
 from unweave.errors import UserError
 
 ENDINGS = (".ttf", ".otf", ".woff", ".woff2")
 VERSION = 1  # of the drawing: raise it whenever a picture changes
 LARGE = 200  # pixels an em, from which glyphs are shrunk
-LONGEST = 50 / 64  # of the picture's side: a glyph's longest side
 ABSENT = "\U000ffffe"  # no font has it: what is drawn for it is drawn for every character that is missing
 
 

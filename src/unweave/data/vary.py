@@ -1,8 +1,8 @@
 """New typefaces made of given ones: slanted, narrower, bolder, rounded, outlined, striped, with serifs or a shadow.
 
-A few hundred typefaces teach a model those typefaces; what a typeface is, it learns from thousands (Liu et al. 2019, figure 4: accuracy
-rises with the number of classes). All characters of a new face are changed alike, by one set of numbers. Ink is (N, 1, 2 S, 2 S) in
-[0, 1]: twice as fine as the pictures, so that edges come out smooth. Lengths are in 128ths of a picture.
+A few hundred typefaces teach a model those typefaces; what a typeface is, it learns from thousands. All characters of a new face are
+changed alike, by one set of numbers. Ink is (N, 1, 2 S, 2 S) in [0, 1]: twice as fine as the pictures, so that edges come out smooth.
+Lengths are in 128ths of a picture.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-LONGEST = 50 / 64  # a glyph's longest side, of the picture's, as in `fonts.placed`
+LONGEST = 50 / 64  # a glyph's longest side, of the picture's
 INNER = 0.66  # and while it is changed: room for what is added around
 LEAST = 0.3  # share of its ink that a change must leave each glyph, else the face goes without it
 APART = 0.6  # and of what tells glyphs apart
