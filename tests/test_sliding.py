@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch.nn.functional as F
 from PIL import Image
 
 import unweave as uw
 from contract import tiny
+from unweave import verbs
 from unweave.cli import UsageError
 from unweave.cli.sliding import numbers
 from unweave.models import load
@@ -127,6 +129,22 @@ def test_the_square_alone_is_changed(say: Say, fader: Path, folders: Path, tmp_p
     assert status == 0, said
     before, after = (np.asarray(Image.open(folder / "a07.png").convert("RGB")) for folder in (folders / "a", tmp_path))
     assert np.array_equal(before[:, :4], after[:, :4]) and not np.array_equal(before, after)
+
+
+def test_a_large_photograph_keeps_its_pixels_where_the_attribute_does_not_show(say: Say, tmp_path: Path) -> None:
+    """What is new is enlarged; the rest is as sharp as it was. With `redraw` all of the square would be new."""
+    face = uw.data("faces@val", size=256, n=1).take("image", [0])[0]
+    Image.fromarray(face.permute(1, 2, 0).numpy()).save(tmp_path / "face.png")
+    status, _, said = say("set", "fader-faces", tmp_path / "face.png", "--smile", 0.9, "-o", tmp_path / "kept")
+    assert status == 0, said
+    model, small = uw.load("fader-faces"), uw.image(tmp_path / "face.png", 64)
+    mask = verbs.altered(model, small, {"smile": 0.9}).mask
+    assert mask is not None
+    untouched = (F.interpolate(F.max_pool2d(mask, 3, 1, 1), scale_factor=4)[0, 0] == 0).numpy()
+    same = (np.asarray(Image.open(tmp_path / "kept" / "face.png")) == face.permute(1, 2, 0).numpy()).all(2)
+    assert 0.7 < untouched.mean() < 1 and same[untouched].all() and not same.all()
+    model.redraws = True
+    assert ((model.set(small, smile=0.9) - small).abs().amax(1) > 1 / 127).float().mean() > 0.7
 
 
 def test_the_command_does_what_the_method_does(say: Say, fader: Path, folders: Path, tmp_path: Path) -> None:

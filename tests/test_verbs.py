@@ -331,6 +331,56 @@ def test_attributes_it_does_not_know_and_values_that_are_none() -> None:
         Sliders().slide(A[:1], "smile", [])
 
 
+class Boxes(Sliders):
+    """Draws grey, with a square as bright as the smile, one for the glasses, and one for each colour; keeps the picture elsewhere."""
+
+    redraws = False
+    CORNERS: ClassVar = (0, 16, 32, 48, 64)
+
+    def decode(self, codes: Codes, onto: Tensor | None = None) -> Output:
+        wide = codes.broadcast()
+        drawn = torch.zeros(len(wide["common"]), 2, 16, 80)
+        for number, left in zip(wide["attributes"].T, self.CORNERS):
+            drawn[:, :, 6:10, left + 6 : left + 10] = number.view(-1, 1, 1, 1)
+        return Output(image=drawn)
+
+
+def wide(n: int) -> Tensor:
+    """Pictures of which Boxes reads glasses 0, the first colour and a smile of .5."""
+    x = torch.randn(n, 2, 16, 80, generator=torch.Generator().manual_seed(0)).clamp(-1, 1)
+    x[:, 1, 0, :5] = torch.tensor([0.0, 1, 0, 0, 0.5])
+    return x
+
+
+def test_a_model_that_does_not_redraw_keeps_the_picture_where_the_attribute_does_not_show() -> None:
+    x, model = wide(3), Boxes()
+    made = verbs.altered(model, x, {"smile": 0.8})
+    assert made.image is not None and made.mask is not None and made.mask.shape == (3, 1, 16, 80)
+    assert torch.equal(made.image[..., :64], x[..., :64]) and (made.mask[..., :64] == 0).all()
+    assert torch.allclose(made.image[..., 7:9, 71:73], torch.tensor(0.8)) and (made.mask[..., 7:9, 71:73] == 1).all()
+    assert torch.equal(model.set(x, smile=0.8), made.image)
+    both = verbs.altered(model, x, {"smile": 0.8, "glasses": 1})
+    assert both.mask is not None and torch.equal(both.mask[..., 16:], made.mask[..., 16:]) and (both.mask[..., 7:9, 7:9] == 1).all()
+
+
+def test_its_slider_moves_within_one_mask_without_a_jump() -> None:
+    x, model = wide(1), Boxes()
+    values = [-0.5, 0.5, 1.0]  # the second is what the picture has already
+    made = verbs.slid(model, x, "smile", values)
+    assert made.image is not None and made.mask is not None and torch.equal(made.mask, made.mask[:1].expand(3, -1, -1, -1))
+    assert torch.allclose(made.image[:, 0, 8, 72], torch.tensor(values))
+    assert torch.equal(made.image, torch.cat([model.set(x, smile=value) for value in values]))
+
+
+def test_of_a_choice_its_old_and_its_new_class_are_drawn() -> None:
+    x, model = wide(1), Boxes()
+    made = verbs.altered(model, x, {"colour": 2})
+    assert made.mask is not None and (made.mask[..., 7:9, [23, 24, 55, 56]] == 1).all()
+    assert all((made.mask[..., left : left + 16] == 0).all() for left in (0, 32, 64))
+    assert torch.equal(model.set(x, colour=0), x), "nothing changes"
+    assert torch.equal(model.set(x), x), "nothing is asked"
+
+
 class Numbers(Linear):
     """Two numbers, the brightness of each channel."""
 

@@ -301,9 +301,11 @@ def slide(model: Method, pictures: Sequence[Path], attribute: str, values: Seque
     labels = [f"{attribute} {value:.3g}" for value in values]
     with _Writer(pictures, out, done) as writer:
         for path, square in _squares(pictures, model.size, fit, done):
-            frames = verbs.slide(model, square.to(_device(model)), attribute, values).cpu()
+            made = verbs.slid(model, square.to(_device(model)), attribute, values)
+            assert made.image is not None
+            frames = made.image.cpu()
             for i, frame in enumerate(frames):
-                writer.paste(path, f"-{i}", frame, None, fit)
+                writer.paste(path, f"-{i}", frame, None if made.mask is None else made.mask[i], fit)
             whole = draw(strip([square[0], *frames], ["picture", *labels]))
             writer.add(path, "-strip.png", partial(save_image, whole))
             titled = [draw(Sheet([[frame]], top=[label])) for frame, label in zip(frames, labels)]
@@ -318,10 +320,11 @@ def set_attributes(model: Method, pictures: Sequence[Path], values: Mapping[str,
     columns: list[tuple[Tensor, Tensor]] = []
     with _Writer(pictures, out, done) as writer:
         for paths, squares in _batches(pictures, model, fit, done):
-            made = verbs.set_attributes(model, squares, values)
+            made = verbs.altered(model, squares, values)
+            assert made.image is not None
             for i, path in enumerate(paths):
-                writer.paste(path, "", made[i], None, fit)
-            columns = (columns + list(zip(squares, made)))[:SHOWN]
+                writer.paste(path, "", made.image[i], None if made.mask is None else made.mask[i], fit)
+            columns = (columns + list(zip(squares, made.image)))[:SHOWN]
         return writer.finish(Sheet([[a for a, _ in columns], [b for _, b in columns]], left=["before", "after"]))
 
 

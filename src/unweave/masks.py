@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from unweave.errors import UserError
 
 BINS = 256
+REGION = (0.15, 0.3)  # of the greatest difference between two drawings: from where on an attribute shows, and surely does
+FAINT = 0.05  # what does not differ by so much anywhere, in units of [-1, 1], is seen nowhere
 FLOOR = 0.1  # a mask that nowhere reaches this is empty, however its faint values are spread
 
 
@@ -66,6 +69,24 @@ def visible(logits: Tensor, before: Tensor, after: Tensor) -> Tensor:
     logits: (N, 1, S, S). before, after: (N, C, S, S) in [-1, 1] -> (N, 1, S, S) in [0, 1], without gradients.
     """
     return logits.sigmoid() * (4 * (after - before).abs().amax(1, keepdim=True)).clamp(max=1)
+
+
+def region(least: Tensor, most: Tensor) -> Tensor:
+    """A soft mask of where an attribute shows: what differs between a drawing without it and one with all of it.
+
+    least, most: (N, C, S, S) in [-1, 1] -> (N, 1, S, S) in [0, 1]. Their difference, averaged over 5x5 pixels and set against the greatest
+    in the picture, counts from REGION[0] of that on and fully from REGION[1]; a pixel wider all round, with edges as soft as three. Averaged,
+    because a decoder moves thin lines everywhere by a little; wider, because the picture's own lines reach beyond its blurred drawing.
+    """
+    low, high = REGION
+    change = _around((most.float() - least.float()).abs().mean(1, keepdim=True), 2)
+    change = change / change.amax((2, 3), keepdim=True).clamp(min=FAINT)
+    return _around(F.max_pool2d(((change - low) / (high - low)).clamp(0, 1), 3, 1, 1), 1)
+
+
+def _around(x: Tensor, reach: int) -> Tensor:
+    """Means over squares of 2 reach + 1 pixels, of those that lie inside."""
+    return F.avg_pool2d(x, 2 * reach + 1, 1, reach, count_include_pad=False)
 
 
 def changed(drawn: Tensor, without: Tensor) -> Tensor:

@@ -226,6 +226,7 @@ class Method(nn.Module):
     PRESETS: ClassVar[Mapping[str, Any]]
     encodes: ClassVar[bool] = True  # has an encoder (a style generator does not)
     masks: ClassVar[bool] = False  # its output has a mask: where the part is
+    redraws: bool = True  # edits of attributes draw the whole picture anew, not only where these show
     judged: ClassVar[tuple[str, ...]] = ()  # what a judge must read to choose the best snapshot: the sets ("a", "b") or ("attributes",)
     attributes: tuple[Attribute, ...] = ()  # what the code `attributes` holds, in its order
 

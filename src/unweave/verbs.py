@@ -19,7 +19,7 @@ from unweave.attributes import spans
 from unweave.body import planted
 from unweave.codes import Codes, Output
 from unweave.errors import UserError, did_you_mean
-from unweave.masks import binary, changed
+from unweave.masks import binary, changed, region
 from unweave.pictures import Sheet
 
 if TYPE_CHECKING:
@@ -250,20 +250,53 @@ def set_attributes(model: Method, image: Tensor, values: Mapping[str, float] | N
     """The pictures with these attributes at these values, all others as they are: model.set(picture, glasses=0, smile=0.8).
 
     image: (N, C, S, S). values: by name, for names that Python would not take. 0 is without and 1 is with; values beyond 0 and 1
-    exaggerate; of a choice, the number of the class. -> (N, C, S, S). Raises UserError for an attribute that the model does not know.
+    exaggerate; of a choice, the number of the class. A model that does not redraw keeps the picture where these attributes do not show.
+    -> (N, C, S, S). Raises UserError for an attribute that the model does not know.
     """
+    return _image(altered(model, image, {**(values or {}), **more}))
+
+
+@torch.no_grad()
+def altered(model: Method, image: Tensor, values: Mapping[str, float]) -> Output:
+    """`set_attributes` with everything there is: unless the model redraws whole pictures, a mask of where these attributes show, too."""
     require(model, "set")
-    return _image(model.decode(_with(model, model.encode(image), {**(values or {}), **more})))
+    codes = model.encode(image)
+    drawn = model.decode(_with(model, codes, values))
+    if model.redraws:
+        return drawn
+    nowhere = torch.zeros_like(image[:, :1])
+    return _within(torch.stack([nowhere, *(_region(model, codes, name, [value]) for name, value in values.items())]).amax(0), drawn, image)
 
 
 @torch.no_grad()
 def slide(model: Method, image: Tensor, attribute: str, values: Sequence[float]) -> Tensor:
     """One picture with an attribute at each of these values in turn. image: (1, C, S, S). -> (V, C, S, S)."""
+    return _image(slid(model, image, attribute, values))
+
+
+@torch.no_grad()
+def slid(model: Method, image: Tensor, attribute: str, values: Sequence[float]) -> Output:
+    """`slide` with everything there is, as `altered`: one mask for all steps, so that nothing jumps between them."""
     require(model, "slide")
     if not values or len(image) != 1:
         raise UserError(f"A slider moves over one picture and at least one value, not {len(image)} and {len(values)}.")
     codes = model.encode(image)
-    return _image(model.decode(Codes.stack(*[_with(model, codes, {attribute: value}) for value in values])))
+    drawn = model.decode(Codes.stack(*[_with(model, codes, {attribute: value}) for value in values]))
+    return drawn if model.redraws else _within(_region(model, codes, attribute, values).expand(len(values), -1, -1, -1), drawn, image)
+
+
+def _region(model: Method, codes: Codes, name: str, values: Sequence[float]) -> Tensor:
+    """Where an attribute shows in pictures with these codes, (N, 1, S, S), whatever its value there is: so an edit is a steady function of
+    what is asked. Of a choice: where any of `values` differs from the picture's own."""
+    choice = next(a.classes for a in model.attributes if a.name == name) > 2
+    ends = [codes, *(_with(model, codes, {name: v}) for v in values)] if choice else [_with(model, codes, {name: v}) for v in (0, 1)]
+    first, *others = (_image(model.decode(end)) for end in ends)
+    return torch.stack([region(first, other) for other in others]).amax(0)
+
+
+def _within(mask: Tensor, drawn: Output, image: Tensor) -> Output:
+    """A drawing inside a mask, the picture itself elsewhere."""
+    return Output(image=image + mask * (_image(drawn) - image), mask=mask)
 
 
 def _with(model: Method, codes: Codes, values: Mapping[str, float]) -> Codes:

@@ -101,7 +101,7 @@ def test_the_right_edit_is_right_about_everything(trial):
     found = measured(right, trial)
     assert list(found) == [f"{k}_{m}" for k in ("hat", "smile") for m in
                            ("success", "others_kept", "monotone", "cycle_error", "error_ratio", "outside_change")]  # fmt: skip
-    assert found["hat_cycle_error"].value == found["smile_cycle_error"].value == 1
+    assert max(found[f"{k}_cycle_error"].value for k in ("hat", "smile")) < 0.05  # eight bits
     for name in ("hat_success", "smile_success", "hat_others_kept", "hat_monotone", "smile_monotone"):
         assert found[name].value == 1, name
     assert found["hat_error_ratio"].value < 0.01 and found["smile_error_ratio"].value < 0.02
@@ -117,16 +117,17 @@ def test_doing_nothing_keeps_all_and_changes_nothing(trial):
     assert found["hat_error_ratio"].value == pytest.approx(1) and found["hat_outside_change"].value == 0
 
 
-def test_there_and_back_is_set_against_drawing_again(trial):
-    """A decoder that loses a tenth each time has lost .19 after two edits and .1 after one; what loses nothing has no such ratio."""
+def test_there_and_back_is_set_against_the_change(trial):
+    """A decoder that loses a tenth each time has lost .19 after two edits and .1 after one; what changes nothing has no such ratio."""
     found = measured(lambda x, own, name, value: 0.9 * x, trial)
     assert found["hat_cycle_error"].value == pytest.approx(1.9) and found["hat_cycle_error"].n == 50
     assert "hat_cycle_error" not in measured(nothing, trial)
 
-    def forgetful(x, own, name, value):  # sets what is asked, and loses the other when there is something to do
-        return torch.where((own[:, ("hat", "smile").index(name)] == value)[:, None, None, None], 0.99 * x, both(x, own, name, value))
+    def stubborn(x, own, name, value):  # puts the hat on, and never takes it off again
+        return torch.maximum(x, right(x, own, name, value)) if name == "hat" else x
 
-    assert measured(forgetful, trial)["hat_cycle_error"].value > 10
+    on = measured(stubborn, trial)["hat_cycle_error"].value
+    assert on == pytest.approx(1)
 
 
 def test_changing_both_is_seen(trial):

@@ -23,6 +23,7 @@ and the decoder never needs what it is told, so the default adds what makes it o
 3. The code has one variance and 8x8 cells (at 64 px), and is read with `noise`: what two pictures hardly differ by cannot be hidden in it.
 4. Networks of residual blocks in GroupNorm, and colours that no norm touches; y steers the norms (scale and shift), not constant planes.
 5. Muon, a step size that decays, and for edits an average of the weights.
+6. An edit keeps the picture itself where what is asked does not show, however it is set (`redraw`).
 Beside the paper, in both: `reader` learns to read y from pictures, so that one's own photograph can be edited.
 """
 
@@ -54,6 +55,7 @@ class FaderConfig:
     attributes: tuple[str, ...] = ()  # which attributes to learn, by name; all that the data has if none is named
     classes: tuple[int, ...] = ()  # of each: 2 yes or no, K one of K, 0 a number in 0 .. 1; found in the data if not given
     published: bool = False  # the paper's networks
+    redraw: bool = False  # edits draw the whole picture anew, as the paper's do, not only where an attribute shows
     code: int = 24  # channels of the code E(x) (default networks)
     width: int = 32  # channels of the outermost layers
     reconstruct: float = 1.0  # weight of L_AE
@@ -85,7 +87,7 @@ class FaderConfig:
 
 PRESETS: Mapping[str, FaderConfig] = {
     "default": FaderConfig(),
-    "paper": FaderConfig(published=True, confusion=1e-4, ramp=1 / 3, lr=2e-4, lr_critic=2e-4),
+    "paper": FaderConfig(published=True, redraw=True, confusion=1e-4, ramp=1 / 3, lr=2e-4, lr_critic=2e-4),
 }
 
 
@@ -100,7 +102,7 @@ class Fader(Method):
     def __init__(self, config: FaderConfig):
         super().__init__(config)
         c, w = config, config.width
-        self.attributes = c.declared()
+        self.attributes, self.redraws = c.declared(), c.redraw
         self.bins, told = [a.bins for a in self.attributes], width(self.attributes)
         if c.published:
             widths = (w, 2 * w, 4 * w, 8 * w, 16 * w, 16 * w)[: (c.size // 4).bit_length() - 1]
@@ -155,7 +157,7 @@ class Fader(Method):
         return Codes(common=self.encoder(x), attributes=read)
 
     def decode(self, codes: Codes, onto: Tensor | None = None) -> Output:
-        """-> image (N, 3, S, S) in [-1, 1]. `onto` is unused: the whole picture is drawn anew."""
+        """-> image (N, 3, S, S) in [-1, 1], drawn anew as a whole. `onto` is unused: `set` and `slide` keep what lies elsewhere."""
         codes = codes.broadcast()
         return Output(image=self.draw(codes["common"], codes["attributes"]))
 
@@ -213,8 +215,7 @@ class Fader(Method):
         return terms
 
     def reader_loss(self, batch: Batch, progress: Progress) -> Terms:
-        moved = shifted(batch["image"], progress.generator, reach=1 / 16)
-        widths = [a.width for a in self.attributes]
+        moved, widths = shifted(batch["image"], progress.generator, reach=1 / 16), [a.width for a in self.attributes]
         return Terms(read=losses.read_off(self.reader(moved), numbers(self.attributes, batch["attributes"]), widths))
 
     def validate(self, batch: Batch, judge: Callable[[Tensor], Tensor] | None) -> dict[str, float]:

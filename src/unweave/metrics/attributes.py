@@ -99,14 +99,12 @@ def measure(
 
 
 def _cycle(edit: Edit, make: Make, made: Tensor, test: Trial, name: str, i: int) -> dict[str, Estimate]:
-    """Error of pictures changed as asked and changed back, over that of drawing them again with nothing changed (if there is one)."""
-    now = test.values.clone()
+    """What is left of a change when it is taken back: the mean difference from the picture, after the way back over before it."""
+    now, x = test.values.clone(), to_float(test.pictures)
     now[:, i] = test.asked[:, i]
     back = edited(lambda rows, name, value: edit(made[rows], now[rows], name, value), test, name, test.values[:, i])
-    again = edited(make, test, name, test.values[:, i])
-    x = to_float(test.pictures)
-    above, below = (transfer.difference(drawn, x).mean((1, 2)) for drawn in (back, again))
-    return {f"{name}_cycle_error": intervals.ratio(above, below)} if below.any() else {}
+    left, change = (transfer.difference(picture, x).mean((1, 2)) for picture in (back, made))
+    return {f"{name}_cycle_error": intervals.ratio(left, change)} if change.any() else {}
 
 
 def ceiling(test: Trial, attributes: Attributes, judge: Judge, truth: Any) -> dict[str, Estimate]:

@@ -94,7 +94,7 @@ MEASURES: dict[str, Measure] = {
         "pictures on which the judge's answer rises along the slider (rank correlation >= .95)", "share", "higher", LABELS
     ),
     "NAME_cycle_error": Measure(
-        "error of pictures changed as asked and back, over that of drawing them again unchanged; at best 1", "ratio", "lower", LABELS
+        "error of pictures changed as asked and back, over how much they were changed; 1: nothing is taken back", "ratio", "lower", LABELS
     ),
     "NAME_error_ratio": Measure(
         "error to the true picture where the attribute shows, over that of doing nothing; of 0 and 1, removals", "ratio", "lower", TRUE
