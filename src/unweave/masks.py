@@ -74,9 +74,9 @@ def visible(logits: Tensor, before: Tensor, after: Tensor) -> Tensor:
 def region(least: Tensor, most: Tensor) -> Tensor:
     """A soft mask of where an attribute shows: what differs between a drawing without it and one with all of it.
 
-    least, most: (N, C, S, S) in [-1, 1] -> (N, 1, S, S) in [0, 1]. Their difference, averaged over 5x5 pixels and set against the greatest
-    in the picture, counts from REGION[0] of that on and fully from REGION[1]; a pixel wider all round, with edges as soft as three. Averaged,
-    because a decoder moves thin lines everywhere by a little; wider, because the picture's own lines reach beyond its blurred drawing.
+    least, most: (N, C, S, S) in [-1, 1] -> (N, 1, S, S) in [0, 1]. Their difference, averaged over 5x5 pixels and set against
+    the greatest in the picture, counts from REGION[0] of that on, fully from REGION[1]; a pixel wider all round, with soft edges.
+    Averaged: a decoder moves thin lines everywhere by a little. Wider: the picture's own lines reach beyond its blurred drawing.
     """
     low, high = REGION
     change = _around((most.float() - least.float()).abs().mean(1, keepdim=True), 2)
