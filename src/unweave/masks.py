@@ -10,7 +10,7 @@ from unweave.errors import UserError
 
 BINS = 256
 REGION = (0.15, 0.3)  # of the greatest difference between two drawings: from where on an attribute shows, and surely does
-FAINT = 0.05  # what does not differ by so much anywhere, in units of [-1, 1], is seen nowhere
+FAINT = 0.2  # in units of [-1, 1]: a greatest difference below this counts as this, or what is faint would show everywhere
 FLOOR = 0.1  # a mask that nowhere reaches this is empty, however its faint values are spread
 
 

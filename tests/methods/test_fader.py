@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from contract import tiny
+from unweave import verbs
 from unweave.attributes import Attribute, numbers
 from unweave.codes import Codes
 from unweave.data import load
@@ -140,6 +141,19 @@ def test_extrapolation_goes_on(published: bool) -> None:
     x = tiny.batch(model)["image"][:1]
     made = model.slide(x, "in_b", [-1.0, 0.0, 1.0, 2.0])
     assert all((made[i] - made[i + 1]).abs().max() > 1e-4 for i in range(3)) and made.abs().max() <= 1
+
+
+def test_the_published_edits_redraw_and_the_default_keeps_the_rest() -> None:
+    torch.manual_seed(0)
+    for preset, redraws in (("default", False), ("paper", True)):
+        model = Fader(replace(PRESETS[preset], size=32, width=8)).eval()
+        x = tiny.batch(model)["image"]
+        made = verbs.altered(model, x, {"in_b": 1.0})
+        with torch.no_grad():
+            whole = model.decode(model.encode(x) | Codes(attributes=torch.ones(len(x), 1))).image
+        assert model.redraws is redraws and (made.mask is None) is redraws and made.image is not None and whole is not None
+        expected = whole if made.mask is None else x + made.mask * (whole - x)
+        assert torch.allclose(made.image, expected, atol=1e-6)
 
 
 class Drawn:
