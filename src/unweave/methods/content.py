@@ -62,6 +62,7 @@ class ContentConfig:
     grafted: float = 0.0  # share of what E_c sees through that is pieces of other pictures instead of stickers
     sure: float = 0.0  # added to E_c's logits of dropping in pictures known to be of b, which all show the part
     whole: float = 20.0  # weight of the squared error of b
+    strength: float = 1.15  # of the separate code in edits: D draws a part fainter on a face that it was not read from
     alone: float = 0.4  # share of the run in which E_c and D learn from a alone
     lr: float = 0.01  # step size at its highest: Muon's (paper: Adam's)
     lr_critic: float = 5e-4  # and the critic's, Adam's
@@ -74,8 +75,8 @@ class ContentConfig:
 
 PRESETS: Mapping[str, ContentConfig] = {
     "default": ContentConfig(),
-    "photographs": ContentConfig(grafted=0.75, sure=1.0, idle=0.03),
-    "paper": ContentConfig(size=128, published=True, separate=25, reconstruct=1.0, confusion=0.001, lr=2e-4, lr_critic=2e-4),
+    "photographs": ContentConfig(grafted=0.75, sure=1.0, idle=0.03, strength=1.0),
+    "paper": ContentConfig(size=128, published=True, separate=25, reconstruct=1.0, confusion=0.001, strength=1.0, lr=2e-4, lr_critic=2e-4),
     "image": ContentConfig(adversary="image"),
 }
 
@@ -128,7 +129,7 @@ class Content(Method):
     def encode(self, x: Tensor, domain: str | None = None) -> Codes:
         """x: (N, 3, S, S) in [-1, 1]. A picture known to be from `a` has no separate part: exact zeros."""
         common, drop = (self.common(x), None) if self.config.published else self.common.look(x, sure=self.config.sure * (domain == "b"))
-        separate = self.separate(x if drop is None else marked(x, drop.sigmoid()))
+        separate = self.config.strength * self.separate(x if drop is None else marked(x, drop.sigmoid()))
         return Codes(common=common, separate=torch.zeros_like(separate) if domain == "a" else separate)
 
     def decode(self, codes: Codes, onto: Tensor | None = None) -> Output:
