@@ -20,6 +20,7 @@ In runs of minutes that critic alone takes nothing out of the common code. Depar
 3. E_s's code is a vector, read from a window around what E_c dropped: it says what, the map says where. It steers D's norms.
 4. L_R^B teaches E_s and D alone: E_c would learn from it to keep the part. Absolute and, of b, squared errors (`whole`).
 5. A critic of patches; Muon, a step size that decays, and for edits an average of the weights.
+6. In edits the separate code is a little longer (`strength`).
 In all, the critic reads the codes of the encoder's pass; the authors encode again after the update.
 """
 
