@@ -43,6 +43,7 @@ def main() -> None:
     wish = words.parse_args()
 
     model = uw.load(wish.model).eval()
+    model.redraws = True  # the codes are compared: both models draw whole pictures
     folder = wish.run or wish.out / "run"
     if (folder / "config.json").exists():
         recipe.resume(folder)
