@@ -3,8 +3,9 @@
     python benchmarks/ablate.py runs/ablate [--method mask] [--images 200000] [--batch 16] [--seeds 1] [--only default,paper] \\
         [--docs] [--out results.jsonl]
 
-VARIANTS has a table for each method that has been taken apart; of another its presets are compared. Where a part is no setting, its variant
-is a small class of the method, here, which is entered in the table of methods as long as this program runs: nothing else can load its runs.
+VARIANTS has a table for each method that has been taken apart; of another its presets are compared. What cannot be had at --size is left
+out, unless --only names it. Where a part is no setting, its variant is a small class of the method, here, which is entered in the table of
+methods as long as this program runs: nothing else can load its runs.
 
 FOLDER keeps each run and its report: what is finished is not done again, so the command can be stopped and given again, with more seeds
 too. It ends with FOLDER/table.md. In brackets are 95 % intervals: of one seed the bootstrap's, over test pictures, and of several seeds
@@ -180,6 +181,15 @@ def entered(method: str, variant: Variant) -> str:
     return f"{method}:{variant.name}"
 
 
+def obstacle(variant: Variant, wish: argparse.Namespace) -> str | None:
+    """Why this variant cannot be had at this size, if it cannot."""
+    try:
+        recipe.configure(entered(wish.method, variant), variant.preset, variant.settings, wish.size)
+    except UserError as error:
+        return str(error)
+    return None
+
+
 # -- training and measuring ----------------------------------------------------------------------------------------------------
 
 
@@ -295,7 +305,10 @@ def main() -> None:
         if wish.docs:
             between(page.read_text(), [])  # hours before it is needed
         settled(wish.folder, asked)
-        chosen = [variant for variant in known if variant.name in names]
+        obstacles = {} if wish.only else {variant.name: why for variant in known if (why := obstacle(variant, wish))}
+        for name, why in obstacles.items():
+            print(f"{name} is left out: {why}", flush=True)
+        chosen = [variant for variant in known if variant.name in names and variant.name not in obstacles]
         found: dict[str, list[dict[str, Any]]] = {variant.name: [] for variant in chosen}
         for seed in range(wish.seeds):  # all variants with one seed, then the next: stopped early, rows are still comparable
             for variant in chosen:

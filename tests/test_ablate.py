@@ -169,3 +169,12 @@ def test_a_class_is_trained_and_loaded_as_itself(folders: Path, tmp_path: Path) 
     assert run.finished and type(load(run.path)) is ablate.NoWindow
     written = (run.path / "log.jsonl").read_bytes()
     assert ablate.trained(variant, 0, wish).path == run.path and (run.path / "log.jsonl").read_bytes() == written
+
+
+def test_what_cannot_be_had_at_a_size_is_left_out() -> None:
+    known = {variant.name: variant for variant in ablate.variants("mask")}
+    wish = argparse.Namespace(method="mask", size=32)
+    why = ablate.obstacle(known["paper"], wish)
+    assert why is not None and "64 or 128 pixels, not 32" in why
+    assert ablate.obstacle(known["paper"], argparse.Namespace(method="mask", size=64)) is None
+    assert all(ablate.obstacle(variant, wish) is None for name, variant in known.items() if name != "paper")
