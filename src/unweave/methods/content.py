@@ -128,7 +128,7 @@ class Content(Method):
     # -- what it knows ---------------------------------------------------------------------------------------------------------
 
     def encode(self, x: Tensor, domain: str | None = None) -> Codes:
-        """x: (N, 3, S, S) in [-1, 1]. A picture known to be from `a` has no separate part: exact zeros."""
+        """x: (N, 3, S, S) in [-1, 1]. separate: `strength` times E_s; of a picture known to be from `a` exact zeros."""
         common, drop = (self.common(x), None) if self.config.published else self.common.look(x, sure=self.config.sure * (domain == "b"))
         separate = self.config.strength * self.separate(x if drop is None else marked(x, drop.sigmoid()))
         return Codes(common=common, separate=torch.zeros_like(separate) if domain == "a" else separate)
