@@ -9,7 +9,8 @@ methods as long as this program runs: nothing else can load its runs.
 
 FOLDER keeps each run and its report: what is finished is not done again, so the command can be stopped and given again, with more seeds
 too. It ends with FOLDER/table.md. In brackets are 95 % intervals: of one seed the bootstrap's, over test pictures, and of several seeds
-Student's, over seeds, around the mean. --docs also writes the table into docs/methods/METHOD.md, between the two lines of MARKS.
+Student's around their mean, of a spread that is pooled over the variants: compare such as work, a broken one spreads otherwise. --docs
+also writes the table into docs/methods/METHOD.md, between the two lines of MARKS.
 """
 
 from __future__ import annotations
@@ -231,21 +232,25 @@ def settled(folder: Path, asked: Mapping[str, Any]) -> None:
 # -- the table -----------------------------------------------------------------------------------------------------------------
 
 
-def over_seeds(seeds: Sequence[Mapping[str, Any]]) -> Estimate:
-    """One seed's figure with its own interval; of several their mean with Student's 95 % interval."""
-    if len(seeds) == 1:
-        (one,) = seeds
-        return Estimate(one["value"], one.get("low"), one.get("high"), one["n"])
-    x = np.asarray([one["value"] for one in seeds])
-    mean, half = float(x.mean()), float(student.ppf(0.975, len(x) - 1) * x.std(ddof=1) / np.sqrt(len(x)))
-    return Estimate(mean, mean - half, mean + half, len(x))
+def over_seeds(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Estimate]:
+    """One measure of each variant. Of one seed its own interval; of several the mean with Student's 95 % interval, whose spread is
+    pooled over the variants (as in an analysis of variance), since two or three seeds alone tell next to nothing of theirs.
+    """
+    values = {name: np.asarray([one["value"] for one in seeds]) for name, seeds in found.items()}
+    if (freedom := sum(len(x) - 1 for x in values.values())) == 0:
+        return {name: Estimate(one["value"], one.get("low"), one.get("high"), one["n"]) for name, (one,) in found.items()}
+    spread = np.sqrt(sum(((x - x.mean()) ** 2).sum() for x in values.values()) / freedom)
+    half = {name: float(student.ppf(0.975, freedom) * spread / np.sqrt(len(x))) for name, x in values.items()}
+    means = {name: float(x.mean()) for name, x in values.items()}
+    return {name: Estimate(mean, mean - half[name], mean + half[name], len(values[name])) for name, mean in means.items()}
 
 
 def table(found: Mapping[str, Sequence[Mapping[str, Any]]], known: Sequence[Variant]) -> list[str]:
     """Markdown: a line for each variant, a column for each measure, and the minutes of training; then what differs from the first."""
-    rows = {name: {m: over_seeds([r["measures"][m] for r in reports]) for m in reports[0]["measures"]} for name, reports in found.items()}
-    shown = [m for m in COLUMNS if all(m in row for row in rows.values())]
-    shown = shown or [m for m in next(iter(rows.values())) if all(m in row for row in rows.values())]
+    of_all = [m for m in next(iter(found.values()))[0]["measures"] if all(m in r["measures"] for rows in found.values() for r in rows)]
+    figures = {m: over_seeds({name: [r["measures"][m] for r in reports] for name, reports in found.items()}) for m in of_all}
+    rows = {name: {m: figures[m][name] for m in of_all} for name in found}
+    shown = [m for m in COLUMNS if m in of_all] or of_all
     heads = [f"{label(m)} {'↑' if find(m).better == 'higher' else '↓'}" for m in shown]
     what = {variant.name: variant.what for variant in known}
     lines = [f"| variant | | seeds | {' | '.join(heads)} | minutes |", "|" + "---|" * (len(shown) + 4)]
@@ -316,7 +321,11 @@ def main() -> None:
     except UserError as error:
         sys.exit(str(error))
 
-    kind = "95 % bootstrap intervals over test pictures" if wish.seeds == 1 else "mean over seeds and Student's 95 % interval"
+    kind = (
+        "95 % bootstrap intervals over test pictures"
+        if wish.seeds == 1
+        else "means over seeds, and Student's 95 % intervals of a spread pooled over variants"
+    )
     about = (
         f"{wish.data}@test at {wish.size} px, {wish.images:,} pictures a run, batches of {wish.batch}, {wish.pairs} test pairs; {kind}. "
         f"{datetime.now(UTC):%d %B %Y}, {processor()}, {torch.get_num_threads()} threads."

@@ -15,6 +15,7 @@ from unweave.data import Folders
 from unweave.errors import UserError
 from unweave.method import Method, Progress
 from unweave.methods import METHODS, get
+from unweave.metrics.intervals import Estimate
 from unweave.models import load
 from unweave.recipe import configure
 from unweave.train import Settings
@@ -62,12 +63,24 @@ def test_the_page_of_mask_has_a_place() -> None:
 # -- the figures ---------------------------------------------------------------------------------------------------------------
 
 
+def seeds(*values: float) -> list[dict[str, float]]:
+    return [{"value": value, "low": 0.0, "high": 1.0, "n": 100} for value in values]
+
+
 def test_intervals_over_pictures_or_over_seeds() -> None:
-    one = ablate.over_seeds([{"value": 0.5, "low": 0.4, "high": 0.7, "n": 100}])
-    assert (one.value, one.low, one.high, one.n) == (0.5, 0.4, 0.7, 100)
-    three = ablate.over_seeds([{"value": value, "low": 0.0, "high": 1.0, "n": 100} for value in (0.4, 0.5, 0.6)])
+    one = ablate.over_seeds({"default": [{"value": 0.5, "low": 0.4, "high": 0.7, "n": 100}], "other": seeds(0.3)})
+    assert one["default"] == Estimate(0.5, 0.4, 0.7, 100) and one["other"] == Estimate(0.3, 0.0, 1.0, 100)
+    three = ablate.over_seeds({"default": seeds(0.4, 0.5, 0.6)})["default"]
     half = 4.302653 * 0.1 / 3**0.5  # Student's t for two degrees of freedom
     assert (three.value, three.low, three.high, three.n) == pytest.approx((0.5, 0.5 - half, 0.5 + half, 3), abs=1e-6)
+
+
+def test_the_spread_of_seeds_is_pooled_over_variants() -> None:
+    pooled = ablate.over_seeds({"default": seeds(0.5, 0.6), "other": seeds(0.1, 0.4), "third": seeds(0.7)})
+    spread = ((0.1**2 / 2 + 0.3**2 / 2) / 2) ** 0.5
+    half = 4.302653 * spread / 2**0.5
+    assert (pooled["default"].low, pooled["other"].high) == pytest.approx((0.55 - half, 0.25 + half), abs=1e-6)
+    assert pooled["third"].high == pytest.approx(0.7 + 4.302653 * spread, abs=1e-6)
 
 
 def test_what_differs_from_the_first() -> None:

@@ -372,6 +372,26 @@ def test_its_slider_moves_within_one_mask_without_a_jump() -> None:
     assert torch.equal(made.image, torch.cat([model.set(x, smile=value) for value in values]))
 
 
+class Late(Boxes):
+    """Draws no glasses and half a smile, until it is told nearly all of them."""
+
+    def decode(self, codes: Codes, onto: Tensor | None = None) -> Output:
+        told = codes["attributes"].clone()
+        told[:, 0] = torch.where(told[:, 0] < 0.9, 0.0, told[:, 0])
+        told[:, 4] = torch.where(told[:, 4] < 0.9, 0.5, told[:, 4])
+        return super().decode(codes | Codes(attributes=told))
+
+
+def test_between_no_and_yes_half_of_the_drawing_is_a_fade() -> None:
+    x, model, steps = wide(1), Late(), [-1.0, 0.0, 0.25, 0.5, 0.95, 1.0, 2.0]
+    glasses, smile = model.slide(x, "glasses", steps)[:, 0, 8, 8], model.slide(x, "smile", [0.6, 1.0])[:, 0, 8, 72]
+    assert torch.allclose(glasses, torch.tensor([0.0, 0.0, 0.125, 0.25, 0.95, 1.0, 2.0]))
+    assert torch.allclose(smile, torch.tensor([0.5, 1.0])), "a number is drawn as it is told"
+    assert torch.equal(model.slide(x, "glasses", steps), torch.cat([model.set(x, glasses=step) for step in steps]))
+    model.redraws = True
+    assert model.set(x, glasses=0.5)[0, 0, 8, 8] == 0
+
+
 def test_of_a_choice_its_old_and_its_new_class_are_drawn() -> None:
     x, model = wide(1), Boxes()
     made = verbs.altered(model, x, {"colour": 2})

@@ -45,6 +45,15 @@ class Attribute:
 Attributes = Sequence[Attribute]
 
 
+def declared(names: Sequence[str], classes: Sequence[int] = ()) -> tuple[Attribute, ...]:
+    """Attributes by name, without classes all of them yes or no. Raises UserError for ones that cannot be."""
+    if classes and len(classes) != len(names):
+        raise UserError(f"There are {len(names)} attributes and {len(classes)} classes: give one number for each, or none.")
+    if len(set(names)) < len(names) or any(k < 0 or k == 1 for k in classes):
+        raise UserError("Each attribute is named once; its classes are 2 (yes or no), more (one of so many) or 0 (a number).")
+    return tuple(Attribute(name, k) for name, k in zip(names, classes or (2,) * len(names), strict=True))
+
+
 def width(attributes: Attributes) -> int:
     """Numbers of all attributes together."""
     return sum(a.width for a in attributes)

@@ -250,8 +250,9 @@ def set_attributes(model: Method, image: Tensor, values: Mapping[str, float] | N
     """The pictures with these attributes at these values, all others as they are: model.set(picture, glasses=0, smile=0.8).
 
     image: (N, C, S, S). values: by name, for names that Python would not take. 0 is without and 1 is with; values beyond 0 and 1
-    exaggerate; of a choice, the number of the class. A model that does not redraw keeps the picture where these attributes do not show.
-    -> (N, C, S, S). Raises UserError for an attribute that the model does not know.
+    exaggerate; of a choice, the number of the class. A model that does not redraw keeps the picture where these attributes do not show,
+    and between 0 and 1 of a yes or no half of what it draws is a fade. -> (N, C, S, S). Raises UserError for an attribute that the model
+    does not know.
     """
     return _image(altered(model, image, {**(values or {}), **more}))
 
@@ -261,10 +262,9 @@ def altered(model: Method, image: Tensor, values: Mapping[str, float]) -> Output
     """`set_attributes` with everything there is: unless the model redraws whole pictures, a mask of where these attributes show, too."""
     require(model, "set")
     codes = model.encode(image)
-    drawn = model.decode(_with(model, codes, values))
     if model.redraws:
-        return drawn
-    nowhere = torch.zeros_like(image[:, :1])
+        return model.decode(_with(model, codes, values))
+    drawn, nowhere = _drawn(model, codes, values), torch.zeros_like(image[:, :1])
     return _within(torch.stack([nowhere, *(_region(model, codes, name, [value]) for name, value in values.items())]).amax(0), drawn, image)
 
 
@@ -281,8 +281,22 @@ def slid(model: Method, image: Tensor, attribute: str, values: Sequence[float]) 
     if not values or len(image) != 1:
         raise UserError(f"A slider moves over one picture and at least one value, not {len(image)} and {len(values)}.")
     codes = model.encode(image)
-    drawn = model.decode(Codes.stack(*[_with(model, codes, {attribute: value}) for value in values]))
-    return drawn if model.redraws else _within(_region(model, codes, attribute, values).expand(len(values), -1, -1, -1), drawn, image)
+    if model.redraws:
+        return model.decode(Codes.stack(*[_with(model, codes, {attribute: value}) for value in values]))
+    drawn = torch.cat([_drawn(model, codes, {attribute: value}) for value in values])
+    return _within(_region(model, codes, attribute, values).expand(len(values), -1, -1, -1), drawn, image)
+
+
+def _drawn(model: Method, codes: Codes, values: Mapping[str, float]) -> Tensor:
+    """What a model draws of these codes with these values, (N, C, S, S). Of a yes or no it was never told what is between: what it draws
+    there may stay as it is for a while, or turn back. Half of a fade from no to yes makes it grow from the first step.
+    """
+    drawn = _image(model.decode(_with(model, codes, values)))
+    between = [a.name for a in model.attributes if a.classes == 2 and 0 < values.get(a.name, 0) < 1]
+    if not between:
+        return drawn
+    no, yes = (_drawn(model, codes, {**values, between[0]: end}) for end in (0.0, 1.0))
+    return (drawn + torch.lerp(no, yes, values[between[0]])) / 2
 
 
 def _region(model: Method, codes: Codes, name: str, values: Sequence[float]) -> Tensor:
@@ -294,9 +308,9 @@ def _region(model: Method, codes: Codes, name: str, values: Sequence[float]) -> 
     return torch.stack([region(first, other) for other in others]).amax(0)
 
 
-def _within(mask: Tensor, drawn: Output, image: Tensor) -> Output:
+def _within(mask: Tensor, drawn: Tensor, image: Tensor) -> Output:
     """A drawing inside a mask, the picture itself elsewhere."""
-    return Output(image=image + mask * (_image(drawn) - image), mask=mask)
+    return Output(image=image + mask * (drawn - image), mask=mask)
 
 
 def _with(model: Method, codes: Codes, values: Mapping[str, float]) -> Codes:

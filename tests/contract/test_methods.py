@@ -252,7 +252,8 @@ def test_training_moves_every_group(name: str, tmp_path: Path) -> None:
     first, model = build(name), trained(name, tmp_path / "run", steps=6)  # some start late, with a last layer of zeros
     for group in model.groups.values():
         for network in group.networks:
-            before, after = (torch.cat([p.flatten() for p in getattr(m, network).parameters()]) for m in (first, model))
+            both = (getattr(m, network) for m in (first, model))  # of a network without parameters, its statistics
+            before, after = (torch.cat([p.flatten() for p in list(one.parameters()) or one.buffers()]) for one in both)
             assert torch.isfinite(after).all() and not torch.equal(before, after), network
 
 

@@ -56,6 +56,23 @@ def test_the_published_schedule() -> None:
     assert {name: PRESETS["paper"].__dict__[name] for name in ("confusion", "lr", "ramp")} == {"confusion": 1e-4, "lr": 2e-4, "ramp": 1 / 3}
 
 
+def test_the_eraser_learns_in_training_alone_and_is_kept() -> None:
+    model = tiny.build("fader").eval()
+    batch = tiny.batch(model, count=12)
+    told = numbers(model.attributes, batch["attributes"])
+    model.after(1, {})  # nothing seen yet
+    assert torch.equal(model.encode(batch["image"])["common"], model.encoder(batch["image"]))
+    model.fader_loss(dict(batch), progress())
+    model.after(1, {})
+    before, after = model.encoder(batch["image"]), model.encode(batch["image"])["common"]
+    codes, said = (x.detach().flatten(1) - x.detach().flatten(1).mean(0) for x in (torch.cat([before, after]), torch.cat([told, told])))
+    raw, erased = ((x.T @ z / len(x)).abs().max() for x, z in zip(codes.split(12), said.split(12), strict=True))
+    assert raw > 0.01 and erased < 1e-5
+    kept = {key.partition(".")[0] for key in model.kept()}
+    assert "eraser" in kept and "critic" not in kept
+    assert Fader(replace(PRESETS["paper"], size=32, width=8)).eraser is None
+
+
 def test_the_critic_learns_the_class_and_the_encoder_another_one() -> None:
     model = tiny.build("fader").eval()
     batch = tiny.batch(model)

@@ -6,7 +6,7 @@ An autoencoder is told a picture's attributes when it draws, and a discriminator
 saying them too. So the attributes that the decoder is told are all it knows of them, and other ones change the picture.
 
     paper             here                  meaning
-    E(x)              encoder, common       a coarse map that does not know the attributes
+    E(x)              encoder, code         a coarse map that does not know the attributes
     y                 attributes            0 or 1; here also one of K, or a number from 0 to 1
     D(z, y)           decoder               draws the picture; y steers every layer
     P_dis(y | z)      critic                the latent discriminator
@@ -23,7 +23,8 @@ and the decoder never needs what it is told, so the default adds what makes it o
 3. The code has one variance and 8x8 cells (at 64 px), and is read with `noise`: what two pictures hardly differ by cannot be hidden in it.
 4. Networks of residual blocks in GroupNorm, and colours that no norm touches; y steers the norms (scale and shift), not constant planes.
 5. Muon, a step size that decays, and for edits an average of the weights.
-6. An edit keeps the picture itself where what is asked does not show, however it is set (`redraw`).
+6. An edit keeps the picture itself where what is asked does not show, and between no and yes is half a fade (`redraw`).
+7. What a linear reader could tell of y is taken out of the code in closed form (`erase`; nn/erase.py): the discriminator hunts the rest.
 Beside the paper, in both: `reader` learns to read y from pictures, so that one's own photograph can be edited.
 """
 
@@ -37,13 +38,14 @@ import torch
 from torch import Tensor
 
 from unweave import losses
-from unweave.attributes import Attribute, agree, detect, labels, numbers, probabilities, settled, width
+from unweave.attributes import Attribute, agree, declared, detect, labels, numbers, probabilities, settled, width
 from unweave.codes import Code, Codes, Output
 from unweave.data.labelled import IN_B, label_names, labelled
 from unweave.errors import UserError
 from unweave.method import Adam, Batch, Group, Method, Muon, Need, Phase, Progress, Terms, images
 from unweave.nn.disturb import shifted
 from unweave.nn.encoders import Encoder
+from unweave.nn.erase import Eraser
 from unweave.nn.steered import LatentCritic, PlanesDecoder, Reader, ResidualEncoder, SteeredDecoder
 from unweave.pictures import Sheet
 from unweave.schedules import Ramp, WarmDecay
@@ -55,6 +57,7 @@ class FaderConfig:
     attributes: tuple[str, ...] = ()  # which attributes to learn, by name; all that the data has if none is named
     classes: tuple[int, ...] = ()  # of each: 2 yes or no, K one of K, 0 a number in 0 .. 1; found in the data if not given
     published: bool = False  # the paper's networks
+    erase: bool = True  # take out of the code what a linear reader could tell of the attributes
     redraw: bool = False  # edits draw the whole picture anew, as the paper's do, not only where an attribute shows
     code: int = 24  # channels of the code E(x) (default networks)
     width: int = 32  # channels of the outermost layers
@@ -68,26 +71,19 @@ class FaderConfig:
     lr_critic: float = 0.005  # and the critics', Muon's (paper: Adam's)
 
     def __post_init__(self) -> None:
-        if self.size < 32 or self.size % 16:
-            raise UserError(f"fader takes pictures whose side is a multiple of 16 from 32 on (32, 48, 64 ...), not {self.size}.")
-        if self.published and self.size not in (32, 64, 128, 256):
-            raise UserError(f"The published networks of fader take pictures of 32, 64, 128 or 256 pixels, not {self.size}.")
-        if self.classes and len(self.classes) != len(self.attributes):
-            raise UserError(
-                f"There are {len(self.attributes)} attributes and {len(self.classes)} classes: give one number for each, or none."
-            )
-        if len(set(self.attributes)) < len(self.attributes) or any(k < 0 or k == 1 for k in self.classes):
-            raise UserError("Each attribute is named once; its classes are 2 (yes or no), more (one of so many) or 0 (a number).")
+        if self.size < 32 or self.size % 16 or (self.published and self.size not in (32, 64, 128, 256)):
+            sizes = "32, 64, 128 or 256" if self.published else "32, 48, 64 ... (a multiple of 16)"
+            raise UserError(f"These networks of fader take pictures of {sizes} pixels, not {self.size}.")
+        self.declared()
 
     def declared(self) -> tuple[Attribute, ...]:
         """The attributes; without any, that of two sets."""
-        names = self.attributes or (IN_B,)
-        return tuple(Attribute(name, k) for name, k in zip(names, self.classes or (2,) * len(names), strict=True))
+        return declared(self.attributes, self.classes) or (Attribute(IN_B),)
 
 
 PRESETS: Mapping[str, FaderConfig] = {
     "default": FaderConfig(),
-    "paper": FaderConfig(published=True, redraw=True, confusion=1e-4, ramp=1 / 3, lr=2e-4, lr_critic=2e-4),
+    "paper": FaderConfig(published=True, erase=False, redraw=True, confusion=1e-4, ramp=1 / 3, lr=2e-4, lr_critic=2e-4),
 }
 
 
@@ -117,25 +113,22 @@ class Fader(Method):
             self.critic = LatentCritic(code, cells, sum(self.bins), 4 * w, kind="none")
             self.viewer = Reader(sum(self.bins), w)
         self.reader = Reader(told)
-        self.needs = {
-            "image": images(c.size),
-            "attributes": Need("attributes", (len(self.attributes),), tuple(a.name for a in self.attributes)),
-        }
+        self.eraser = Eraser(code, cells, told) if c.erase else None
+        self._seen: tuple[Tensor, Tensor] | None = None  # the step's codes and attributes, for the eraser
+        names = tuple(a.name for a in self.attributes)
+        self.needs = {"image": images(c.size), "attributes": Need("attributes", (len(names),), names)}
         self.codes = (Code("common", "spatial", (code, cells, cells)), Code("attributes", "label", (told,), source="given"))
         moves = Adam(c.lr, (0.5, 0.999)) if c.published else Muon(WarmDecay(c.lr))
         critics = Adam(c.lr_critic, (0.5, 0.999)) if c.published else Muon(c.lr_critic)
         self.groups = {
             "autoencoder": Group(("encoder", "decoder"), moves, clip=5.0, ema=None if c.published else 5000),
             "critic": Group(("critic",) if c.published else ("critic", "viewer"), critics, clip=5.0, keep=False),
-            "reader": Group(("reader",), Adam(WarmDecay(1e-3), weight_decay=1e-3), ema=2000),
+            "reader": Group(("reader", "eraser") if c.erase else ("reader",), Adam(WarmDecay(1e-3), weight_decay=1e-3), ema=2000),
         }
         reads = Phase("reader", self.reader_loss, every=2)
         if c.published:  # of either network the other stands still, without dropout
-            self.phases = (
-                Phase("critic", self.critic_loss, fresh=True, others="eval"),
-                Phase("autoencoder", self.published_loss, others="eval"),
-                reads,
-            )
+            tells = Phase("critic", self.critic_loss, fresh=True, others="eval")
+            self.phases = tells, Phase("autoencoder", self.published_loss, others="eval"), reads
         else:
             self.phases = Phase("autoencoder", self.fader_loss, others="eval"), Phase("critic", self.critics_loss), reads
 
@@ -154,7 +147,13 @@ class Fader(Method):
         read = settled(self.attributes, probabilities(self.attributes, self.reader(x).float()))
         if domain is not None and self.attributes == (Attribute(IN_B),):
             read = torch.full_like(read, float(domain == "b"))
-        return Codes(common=self.encoder(x), attributes=read)
+        return Codes(common=self.code(x), attributes=read)
+
+    def code(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """E(x), without what a linear reader could tell of the attributes: (N, C, cells, cells). From their y the eraser shall learn."""
+        code = self.encoder(x)
+        self._seen = self._seen if y is None else (code.detach(), numbers(self.attributes, y))
+        return code if self.eraser is None else self.eraser(code)
 
     def decode(self, codes: Codes, onto: Tensor | None = None) -> Output:
         """-> image (N, 3, S, S) in [-1, 1], drawn anew as a whole. `onto` is unused: `set` and `slide` keep what lies elsewhere."""
@@ -171,12 +170,17 @@ class Fader(Method):
     def critic_loss(self, batch: Batch, progress: Progress) -> Terms:
         """The paper's, on a batch of its own."""
         with torch.no_grad():
-            code = self.encoder(batch["image"])
+            code = self.code(batch["image"])
         return Terms(attributes=losses.classify(self.critic(code), labels(self.attributes, batch["attributes"]), self.bins))
+
+    def after(self, step: int, logged: Mapping[str, float]) -> None:
+        """The eraser follows the codes of the step."""
+        if self.eraser is not None and self._seen is not None:
+            self.eraser.follow(*self._seen, step)
 
     def published_loss(self, batch: Batch, progress: Progress) -> Terms:
         x, y = batch["image"], batch["attributes"]
-        code, terms = self.encoder(x), Terms()
+        code, terms = self.code(x, y), Terms()
         terms.add("reconstruct", losses.squared(self.draw(code, numbers(self.attributes, y)), x), self.config.reconstruct)
         return terms | self.confused(code, y, progress)
 
@@ -189,7 +193,7 @@ class Fader(Method):
 
     def fader_loss(self, batch: Batch, progress: Progress) -> Terms:
         x, y, w, half = batch["image"], batch["attributes"], self.config, (len(batch["image"]) + 1) // 2
-        code = self.encoder(x)
+        code = self.code(x, y)
         read = code + w.noise * progress.randn(*code.shape, like=code)
         changed = torch.rand(y.shape, generator=progress.generator).to(y) < 0.5
         asked = torch.where(changed, y.roll(1, 0), y)  # another picture's: values that occur
@@ -200,7 +204,7 @@ class Fader(Method):
         terms.add("reconstruct", losses.squared(own, x), w.reconstruct)
         seen = self.viewer(shifted(edited, progress.generator, reach=1 / 16))
         terms.add("obey", losses.classify(seen, labels(self.attributes, asked), self.bins), w.obey)
-        again = self.encoder(batch["edited"][:half])
+        again = self.code(batch["edited"][:half])
         again = again + w.noise * progress.randn(*again.shape, like=again)
         terms.add("undo", losses.squared(self.draw(again, numbers(self.attributes, y[:half])), x[:half]), w.undo)
         return terms | self.confused(code, y, progress)
@@ -209,10 +213,8 @@ class Fader(Method):
         """What attributes a code had, a picture has, and an edited picture had before the edit."""
         y = labels(self.attributes, batch["attributes"])
         real, edited = self.viewer(shifted(torch.cat([batch["image"], batch["edited"]]), progress.generator, reach=1 / 16)).chunk(2)
-        terms = Terms(attributes=losses.classify(self.critic(batch["code"]), y, self.bins))
-        terms.add("real", losses.classify(real, y, self.bins))
-        terms.add("edited", losses.classify(edited, y, self.bins))
-        return terms
+        found = {"attributes": self.critic(batch["code"]), "real": real, "edited": edited}
+        return Terms(**{name: losses.classify(said, y, self.bins) for name, said in found.items()})
 
     def reader_loss(self, batch: Batch, progress: Progress) -> Terms:
         moved, widths = shifted(batch["image"], progress.generator, reach=1 / 16), [a.width for a in self.attributes]
@@ -222,18 +224,16 @@ class Fader(Method):
         """score: judged success of changing each attribute + share of the others that stay - 10 x reconstruction error."""
         assert judge is not None
         x, y, kinds = batch["image"], batch["attributes"], self.attributes
-        common, right, kept = self.encoder(x), [], []
+        common, right, kept = self.code(x), [], []
         for i, kind in enumerate(kinds):
             asked = y.clone()
             asked[:, i] = (y[:, i] + 1) % kind.classes if kind.classes else (y[:, i] + 0.5) % 1
             as_asked = agree(kinds, judge(self.draw(common, numbers(kinds, asked))), numbers(kinds, asked)).float()
             right.append(as_asked[:, i].mean())
             kept.append(as_asked[:, [j for j in range(len(kinds)) if j != i]])
-        found = {"changed": torch.stack(right).mean().item()}
-        found["kept"] = torch.cat(kept, 1).mean().item() if len(kinds) > 1 else 1.0
-        found["error"] = losses.squared(self.draw(common, numbers(kinds, y)), x).item()
-        read = probabilities(kinds, self.reader(x).float())
-        found["read"] = agree(kinds, read, numbers(kinds, y)).float().mean().item()
+        read, told = probabilities(kinds, self.reader(x).float()), numbers(kinds, y)
+        found = {"changed": torch.stack(right).mean().item(), "kept": torch.cat(kept, 1).mean().item() if len(kinds) > 1 else 1.0}
+        found |= {"error": losses.squared(self.draw(common, told), x).item(), "read": agree(kinds, read, told).float().mean().item()}
         return {"score": found["changed"] + found["kept"] - 10 * found["error"], **found}
 
     # -- what to look at -------------------------------------------------------------------------------------------------------
