@@ -19,7 +19,6 @@ import unweave as uw
 from unweave.data.feed import to_float
 from unweave.data.labelled import labelled
 from unweave.metrics import attributes
-from unweave.metrics.probes import leakage
 
 
 @torch.no_grad()
@@ -42,11 +41,8 @@ def main() -> None:
         parts = [model.encode(to_float(part))["common"].float() for part in table.take("image", rows).split(100)]
         codes.append(torch.cat(parts).numpy())
         values.append(table.take("attributes", rows))
-    figures: dict[str, float] = {}
-    for i, kind in enumerate(kinds):
-        labels = [attributes.classes(kind, column[:, i], values[0][:, i].median().item()) for column in values]
-        found = leakage(codes[0], labels[0], codes[1], labels[1])
-        figures |= {f"{kind.name}_{name}_fresh": round(figure.value, 3) for name, figure in found.items()}
+    found = attributes.leakages(kinds, codes[0], values[0], codes[1], values[1])
+    figures = {f"{name}_fresh": round(figure.value, 3) for name, figure in found.items()}
     record(wish.out, wish.seed, model=wish.model, data=wish.data, fresh=wish.fresh, figures=figures)
 
 

@@ -266,11 +266,7 @@ def _add_attributes(work: _Work, report: Report) -> None:
         known, asked = (data.take("attributes", range(data.lengths["image"])) for data in (train, test))
         known, asked = known[: 2 * TRAIN], asked[:HELD]
         codes = [work.encoded("common", data, "image", most, None) for data, most in ((train, 2 * TRAIN), (test, HELD))]
-        for i, kind in enumerate(kinds):
-            middle = known[:, i].median().item()
-            of_train, of_test = (attributes.classes(kind, values[:, i], middle) for values in (known, asked))
-            found = leakage(codes[0], of_train, codes[1], of_test)
-            report.measures |= {f"{kind.name}_{name}": figure for name, figure in found.items()}
+        report.measures |= attributes.leakages(kinds, codes[0], known, codes[1], asked)
 
 
 def _edit(work: _Work, train: Any) -> attributes.Edit:

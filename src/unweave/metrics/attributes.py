@@ -23,6 +23,7 @@ from unweave.data.feed import to_float
 from unweave.errors import UserError, did_you_mean
 from unweave.metrics import identity, intervals, transfer
 from unweave.metrics.intervals import Estimate
+from unweave.metrics.probes import leakage
 from unweave.pictures import Sheet
 
 Edit = Callable[[Tensor, Tensor, str, float], Tensor]  # pictures, their values (N, A), an attribute's name, its new value -> pictures
@@ -177,6 +178,18 @@ def _against_truth(kind: Attribute, made: Tensor, test: Trial, asked: Tensor, ow
 def classes(kind: Attribute, values: Tensor, middle: float) -> NDArray[np.int64]:
     """What a probe is to read from a code: (N,) values as classes; a number as below or above the training pictures' median."""
     return (values > middle if not kind.classes else values.round()).long().numpy()
+
+
+def leakages(attributes: Attributes, codes: ArrayLike, values: Tensor, held: ArrayLike, held_values: Tensor) -> dict[str, Estimate]:
+    """`NAME_leakage_linear` and `NAME_leakage_mlp` of each attribute: readers learn from codes (N, ...) and their values (N, A), and are
+    asked about held ones.
+    """
+    found: dict[str, Estimate] = {}
+    for i, kind in enumerate(attributes):
+        middle = values[:, i].median().item()
+        known, asked = (classes(kind, column[:, i], middle) for column in (values, held_values))
+        found |= {f"{kind.name}_{name}": figure for name, figure in leakage(codes, known, held, asked).items()}
+    return found
 
 
 def directions(codes: Tensor, values: Tensor) -> Tensor:
