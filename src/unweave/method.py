@@ -6,7 +6,7 @@ The trainer knows nothing else of a method; edits, measures and export know only
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal
 
@@ -228,6 +228,7 @@ class Method(nn.Module):
     masks: ClassVar[bool] = False  # its output has a mask: where the part is
     redraws: bool = True  # edits of attributes draw the whole picture anew, not only where these show
     judged: ClassVar[tuple[str, ...]] = ()  # what a judge must read to choose the best snapshot: the sets ("a", "b") or ("attributes",)
+    settles: int = 0  # training samples that `settle` reads
     attributes: tuple[Attribute, ...] = ()  # what the code `attributes` holds, in its order
 
     needs: dict[str, Need]
@@ -319,6 +320,12 @@ class Method(nn.Module):
 
     def after(self, step: int, logged: Mapping[str, float]) -> None:
         """After each step: the only place where a method changes its own state (buffers). The default does nothing."""
+
+    def settle(self, batches: Iterable[Batch]) -> None:
+        """At the end of a run, once for each of the weights that are kept (in eval mode, without gradients): measure anew on training
+        batches what the buffers hold of them, since in training they follow weights that still move. Always begins anew. The default does
+        nothing.
+        """
 
     def validate(self, batch: Batch, judge: Callable[[Tensor], Tensor] | None) -> dict[str, float]:
         """Figures of this snapshot on held-out pictures (no truth); "score" (higher is better) chooses the best one; without it

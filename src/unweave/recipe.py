@@ -153,6 +153,7 @@ def train(
         "config": model.settings(),
         "about": summary,
         "verbs": list(model.verbs),
+        "settles": model.settles,
         "data": about,
         "settings": dataclasses.asdict(asked),
         "asked": {"images": images, "minutes": minutes},
@@ -241,12 +242,25 @@ def _go(
     try:
         if on_progress is None and here.rank == 0:
             with Live() as live:
-                run_phases(model, material.feed, run, asked, material.score, material.preview, live)
+                result = run_phases(model, material.feed, run, asked, material.score, material.preview, live)
         else:
-            run_phases(model, material.feed, run, asked, material.score, material.preview, on_progress)
+            result = run_phases(model, material.feed, run, asked, material.score, material.preview, on_progress)
+        if model.settles and here.rank == 0 and not result.stopped:
+            _settle(run, min(model.settles, result.images), material.feed)
     finally:
         material.feed.close()
     return Run(run.path)
+
+
+@torch.no_grad()
+def _settle(run: Run, samples: int, feed: Feed) -> None:
+    """Lets both weights of a finished run measure anew what they keep of training pictures; weights without the last one's critics."""
+    logger.info("measuring what the weights keep of training pictures")
+    for name in ("weights", "last"):
+        model = runs.load(run.path / f"{name}.safetensors", get, feed.device)
+        model.settle(feed(i) for i in range(max(1, samples // feed.batch)))
+        run.write_weights(name, model)
+    run.log({"step": run.facts["step"], "settled": samples})
 
 
 def _fixed(held: Dataset, model: Method, count: int, device: torch.device) -> Batch:

@@ -187,9 +187,10 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether all images asked for have been read."""
-        asked = self.config["settings"].get("images")
-        return bool(asked) and self.images >= asked
+        """Whether all images asked for have been read, and the weights have settled since, where the method has anything to settle."""
+        asked, facts = self.config["settings"].get("images"), self.facts
+        settled = not self.config.get("settles") or any(line.get("settled") and line["step"] == facts["step"] for line in self.lines())
+        return bool(asked) and facts["images"] >= asked and settled
 
 
 # -- model files ---------------------------------------------------------------------------------------------------------------

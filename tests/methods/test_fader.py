@@ -73,6 +73,27 @@ def test_the_eraser_learns_in_training_alone_and_is_kept() -> None:
     assert Fader(replace(PRESETS["paper"], size=32, width=8)).eraser is None
 
 
+def test_the_eraser_settles_on_the_codes_that_edits_use() -> None:
+    model = tiny.build("fader").eval()
+    batch = tiny.batch(model, count=24)
+    told = numbers(model.attributes, batch["attributes"])
+    parts = [{name: x[rows] for name, x in batch.items()} for rows in (slice(0, 12), slice(12, 24))]
+    model.fader_loss(dict(batch), progress())
+    model.after(1, {})
+    with torch.no_grad():
+        for p in model.encoder.parameters():
+            p.add_(0.1 * torch.randn(p.shape, generator=torch.Generator().manual_seed(1)))
+
+        def told_by(code: Tensor) -> float:
+            x = code.flatten(1)
+            return ((x - x.mean(0)).T @ (told - told.mean(0)) / len(x)).abs().max().item()
+
+        followed = told_by(model.code(batch["image"]))
+        model.settle(iter(parts))
+        assert told_by(model.code(batch["image"])) < 1e-5 < 1e-3 < followed
+    assert model.settles > 0 == Fader(replace(PRESETS["paper"], size=32, width=8)).settles
+
+
 def test_the_critic_learns_the_class_and_the_encoder_another_one() -> None:
     model = tiny.build("fader").eval()
     batch = tiny.batch(model)

@@ -102,6 +102,33 @@ def test_finished_and_longer(folders: Folders) -> None:
     assert run.finished and run.images == 40 and run.config["settings"]["images"] == 40
 
 
+def test_a_finished_run_settles_its_weights_once_and_anew_after_more(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny, seen = methods.get("tiny"), []
+
+    def settle(model, batches) -> None:
+        assert not model.training and not torch.is_grad_enabled()
+        seen.append([batch["b"] for batch in batches])
+        model.seen.copy_(torch.stack([model.common(b).mean() for b in seen[-1]]).mean())
+
+    monkeypatch.setattr(tiny, "settles", 10)
+    monkeypatch.setattr(tiny, "settle", settle)
+    run = recipe.train("tiny", folders, out="out", on_progress=quiet, **SHORT)
+    assert run.finished and [len(read) for read in seen] == [5, 5]  # batches of two: of the best weights, then of the last
+    for name in ("weights", "last"):
+        model = runs.load(run.path / f"{name}.safetensors", methods.get)
+        assert model.seen == torch.stack([model.common(b).mean() for b in seen[0]]).mean() != 0
+    recipe.resume("out", on_progress=quiet)
+    assert len(seen) == 2
+    assert recipe.resume("out", images=40, on_progress=quiet).finished and len(seen) == 4
+    lines = [line for line in run.lines() if "settled" in line]
+    assert [(line["step"], line["settled"]) for line in lines] == [(6, 10), (10, 10)]
+
+    (run.path / "log.jsonl").write_text("".join((run.path / "log.jsonl").read_text().splitlines(keepends=True)[:-1]))  # killed before
+    bytes_ = (run.path / "weights.safetensors").read_bytes()
+    assert not Run("out").finished and recipe.resume("out", on_progress=quiet).finished and len(seen) == 6
+    assert (run.path / "weights.safetensors").read_bytes() == bytes_
+
+
 def test_a_loaded_set_is_trained_at_its_size(folders: Folders) -> None:
     data = open_data(folders, size=16)
     run = recipe.train("tiny", data, out="out", on_progress=quiet, **{**SHORT, "size": None})

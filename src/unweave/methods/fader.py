@@ -30,7 +30,7 @@ Beside the paper, in both: `reader` learns to read y from pictures, so that one'
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -45,7 +45,7 @@ from unweave.errors import UserError
 from unweave.method import Adam, Batch, Group, Method, Muon, Need, Phase, Progress, Terms, images
 from unweave.nn.disturb import shifted
 from unweave.nn.encoders import Encoder
-from unweave.nn.erase import Eraser
+from unweave.nn.erase import MEMORY, Eraser
 from unweave.nn.steered import LatentCritic, PlanesDecoder, Reader, ResidualEncoder, SteeredDecoder
 from unweave.pictures import Sheet
 from unweave.schedules import Ramp, WarmDecay
@@ -98,7 +98,7 @@ class Fader(Method):
     def __init__(self, config: FaderConfig):
         super().__init__(config)
         c, w = config, config.width
-        self.attributes, self.redraws = c.declared(), c.redraw
+        self.attributes, self.redraws, self.settles = c.declared(), c.redraw, 2 * MEMORY if c.erase else 0
         self.bins, told = [a.bins for a in self.attributes], width(self.attributes)
         if c.published:
             widths = (w, 2 * w, 4 * w, 8 * w, 16 * w, 16 * w)[: (c.size // 4).bit_length() - 1]
@@ -178,6 +178,12 @@ class Fader(Method):
         if self.eraser is not None and self._seen is not None:
             self.eraser.follow(*self._seen, step)
 
+    def settle(self, batches: Iterable[Batch]) -> None:
+        """The eraser learns anew, of codes that stay as they are."""
+        for step, batch in enumerate(batches, start=1):
+            self.code(batch["image"], batch["attributes"])
+            self.after(step, {})
+
     def published_loss(self, batch: Batch, progress: Progress) -> Terms:
         x, y = batch["image"], batch["attributes"]
         code, terms = self.code(x, y), Terms()
@@ -186,8 +192,7 @@ class Fader(Method):
 
     def confused(self, code: Tensor, y: Tensor, progress: Progress) -> Terms:
         """The discriminator shall read other attributes from the code."""
-        said = losses.latent_adversary(self.critic(code), labels(self.attributes, y), self.bins, progress.generator)
-        terms = Terms()
+        said, terms = losses.latent_adversary(self.critic(code), labels(self.attributes, y), self.bins, progress.generator), Terms()
         terms.add("confusion", said, progress.at(Ramp(0.0, self.config.confusion, 0.0, self.config.ramp)))
         return terms
 
@@ -195,8 +200,7 @@ class Fader(Method):
         x, y, w, half = batch["image"], batch["attributes"], self.config, (len(batch["image"]) + 1) // 2
         code = self.code(x, y)
         read = code + w.noise * progress.randn(*code.shape, like=code)
-        changed = torch.rand(y.shape, generator=progress.generator).to(y) < 0.5
-        asked = torch.where(changed, y.roll(1, 0), y)  # another picture's: values that occur
+        asked = torch.where(torch.rand(y.shape, generator=progress.generator).to(y) < 0.5, y.roll(1, 0), y)  # values that occur
         own, edited = self.draw(torch.cat([read, read]), numbers(self.attributes, torch.cat([y, asked]))).chunk(2)
         batch["code"], batch["edited"] = code.detach(), edited.detach()  # for the critics' turn
 
@@ -223,28 +227,24 @@ class Fader(Method):
     def validate(self, batch: Batch, judge: Callable[[Tensor], Tensor] | None) -> dict[str, float]:
         """score: judged success of changing each attribute + share of the others that stay - 10 x reconstruction error."""
         assert judge is not None
-        x, y, kinds = batch["image"], batch["attributes"], self.attributes
-        common, right, kept = self.code(x), [], []
+        x, y, kinds, found = batch["image"], batch["attributes"], self.attributes, []
+        common, told = self.code(x), numbers(kinds, y)
         for i, kind in enumerate(kinds):
             asked = y.clone()
             asked[:, i] = (y[:, i] + 1) % kind.classes if kind.classes else (y[:, i] + 0.5) % 1
-            as_asked = agree(kinds, judge(self.draw(common, numbers(kinds, asked))), numbers(kinds, asked)).float()
-            right.append(as_asked[:, i].mean())
-            kept.append(as_asked[:, [j for j in range(len(kinds)) if j != i]])
-        read, told = probabilities(kinds, self.reader(x).float()), numbers(kinds, y)
-        found = {"changed": torch.stack(right).mean().item(), "kept": torch.cat(kept, 1).mean().item() if len(kinds) > 1 else 1.0}
-        found |= {"error": losses.squared(self.draw(common, told), x).item(), "read": agree(kinds, read, told).float().mean().item()}
-        return {"score": found["changed"] + found["kept"] - 10 * found["error"], **found}
+            found.append(agree(kinds, judge(self.draw(common, numbers(kinds, asked))), numbers(kinds, asked)).float().mean(0))
+        right, own = torch.stack(found).cpu(), torch.eye(len(kinds), dtype=torch.bool)  # rows: what is changed, columns: what is judged
+        changed, kept = right[own].mean().item(), right[~own].mean().item() if len(kinds) > 1 else 1.0
+        error, read = losses.squared(self.draw(common, told), x).item(), probabilities(kinds, self.reader(x).float())
+        figures = {"changed": changed, "kept": kept, "error": error, "read": agree(kinds, read, told).float().mean().item()}
+        return {"score": changed + kept - 10 * error, **figures}
 
     # -- what to look at -------------------------------------------------------------------------------------------------------
 
     def preview(self, batch: Batch) -> Sheet:
         """Pictures, how they are drawn again, and each of the first four attributes at its least and its most."""
         x = batch["image"][:6]
-        codes = self.encode(x) | Codes(attributes=numbers(self.attributes, batch["attributes"][:6]))
-        rows, left = [list(x), list(self.draw(codes["common"], codes["attributes"]))], ["picture", "drawn"]
-        for kind in self.attributes[:4]:
-            for value in (0, max(1, kind.classes - 1)):
-                rows.append(list(self.set(x, {kind.name: value})))
-                left.append(f"{kind.name} {value}")
-        return Sheet(rows, left=left)
+        drawn = self.draw(self.code(x), numbers(self.attributes, batch["attributes"][:6]))
+        asked = [(kind.name, value) for kind in self.attributes[:4] for value in (0, max(1, kind.classes - 1))]
+        rows = [x, drawn, *[self.set(x, {name: value}) for name, value in asked]]
+        return Sheet([list(row) for row in rows], left=["picture", "drawn", *[f"{name} {value}" for name, value in asked]])
