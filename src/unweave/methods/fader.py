@@ -123,7 +123,7 @@ class Fader(Method):
         self.groups = {
             "autoencoder": Group(("encoder", "decoder"), moves, clip=5.0, ema=None if c.published else 5000),
             "critic": Group(("critic",) if c.published else ("critic", "viewer"), critics, clip=5.0, keep=False),
-            "reader": Group(("reader", "eraser") if c.erase else ("reader",), Adam(WarmDecay(1e-3), weight_decay=1e-3), ema=2000),
+            "reader": Group(("reader", "eraser") if c.erase else ("reader",), Muon(WarmDecay(0.01)), ema=2000),
         }
         reads = Phase("reader", self.reader_loss, every=2)
         if c.published:  # of either network the other stands still, without dropout
