@@ -103,6 +103,12 @@ def test_dry_run_trains_nothing(say: Say, folders: Path, tmp_path: Path) -> None
     assert "1,000 steps of 8 images" in text and "parameters" in text and re.search(r"needs a: image \(3, 32, 32\)", text)
 
 
+def test_a_dry_run_says_that_weights_to_start_from_do_not_fit(say: Say, folders: Path, tmp_path: Path) -> None:
+    data, out = ("--data.a", folders / "a", "--data.b", folders / "b"), tmp_path / "run"
+    status, _, error = say("train", "mask", *data, "--start", "mask-glasses", "--width", 8, "--out", out, "--dry-run")
+    assert status != 0 and "other networks" in error and "width" in error and not out.exists()
+
+
 def test_more_pictures_of_a_built_in_set(tmp_path: Path) -> None:
     assert source(_wish("stylegan", ["faces", "--data.n", "20k"]), "faces") == BuiltIn("faces", 20_000)
     file = tmp_path / "mine.yaml"

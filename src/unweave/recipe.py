@@ -160,7 +160,7 @@ def train(
         "versions": versions | {"python": platform.python_version()},
     }
     if begun is not None:
-        _fits(begun, model)
+        fits(begun, model)
     material = _Material(model, named, asked)  # before the folder is made: most mistakes show here
     if here.rank == 0:
         Run.create(folder, values)
@@ -214,7 +214,7 @@ class _Material:
         return model.preview(dict(self.shown))
 
 
-def _fits(begun: Method, model: Method) -> None:
+def fits(begun: Method, model: Method) -> None:
     """Raises UserError unless the weights that `begun` has are weights of `model` too."""
     have = begun.kept()
     for name, tensor in model.kept().items():

@@ -275,7 +275,7 @@ def _announce(learned: Dataset) -> None:
 
 def _dry(method: str, wish: Any) -> int:
     """What would be trained: networks, data, steps and time."""
-    from unweave import machine
+    from unweave import machine, models, recipe
     from unweave.data import load
     from unweave.data.feed import Feed, match
     from unweave.logs import duration
@@ -285,6 +285,8 @@ def _dry(method: str, wish: Any) -> int:
     learned = load(source(wish, wish.spec), size=wish.method.size, split="train")
     wish.method = get(method).suited(wish.method, learned)
     model = _model(method, wish)
+    if wish.start is not None:
+        recipe.fits(models.load(wish.start), model)
     print(f"{method} at {model.size} px, {_parameters(model):,} parameters; {_parameters(model, kept=True):,} of them stay in the model:")
     for name, network in model.named_children():
         print(f"  {name:<14} {sum(p.numel() for p in network.parameters()):>12,}")
