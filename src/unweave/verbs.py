@@ -250,9 +250,9 @@ def set_attributes(model: Method, image: Tensor, values: Mapping[str, float] | N
     """The pictures with these attributes at these values, all others as they are: model.set(picture, glasses=0, smile=0.8).
 
     image: (N, C, S, S). values: by name, for names that Python would not take. 0 is without and 1 is with; values beyond 0 and 1
-    exaggerate; of a choice, the number of the class. A model that does not redraw keeps the picture where these attributes do not show,
-    and between 0 and 1 of a yes or no half of what it draws is a fade. -> (N, C, S, S). Raises UserError for an attribute that the model
-    does not know.
+    exaggerate; of a choice, the number of the class. A model that does not redraw keeps the picture where these attributes do not show;
+    half of what it draws between 0 and 1 of a yes or no, and all that it draws beyond 0 and 1, is a fade. -> (N, C, S, S). Raises
+    UserError for an attribute that the model does not know.
     """
     return _image(altered(model, image, {**(values or {}), **more}))
 
@@ -288,15 +288,19 @@ def slid(model: Method, image: Tensor, attribute: str, values: Sequence[float]) 
 
 
 def _drawn(model: Method, codes: Codes, values: Mapping[str, float]) -> Tensor:
-    """What a model draws of these codes with these values, (N, C, S, S). Of a yes or no it was never told what is between: what it draws
-    there may stay as it is for a while, or turn back. Half of a fade from no to yes makes it grow from the first step.
+    """What a model draws of these codes with these values, (N, C, S, S). It was never told what is beyond 0 and 1, where its colours would
+    burst: there the fade from the one to the other goes on. Nor, of a yes or no, what is between: what it draws there may stay as it is
+    for a while, or turn back. Half of that fade makes it grow from the first step.
     """
-    drawn = _image(model.decode(_with(model, codes, values)))
-    between = [a.name for a in model.attributes if a.classes == 2 and 0 < values.get(a.name, 0) < 1]
-    if not between:
-        return drawn
-    no, yes = (_drawn(model, codes, {**values, between[0]: end}) for end in (0.0, 1.0))
-    return (drawn + torch.lerp(no, yes, values[between[0]])) / 2
+    told = _with(model, codes, values)
+    for kind in model.attributes:
+        value = values.get(kind.name, 0.0)
+        beyond = kind.classes <= 2 and not 0 <= value <= 1
+        if beyond or (kind.classes == 2 and 0 < value < 1):
+            no, yes = (_drawn(model, codes, {**values, kind.name: end}) for end in (0.0, 1.0))
+            faded = torch.lerp(no, yes, value)
+            return faded.clamp(-1, 1) if beyond else (_image(model.decode(told)) + faded) / 2
+    return _image(model.decode(told))
 
 
 def _region(model: Method, codes: Codes, name: str, values: Sequence[float]) -> Tensor:
