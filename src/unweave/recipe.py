@@ -254,7 +254,7 @@ def _go(
 
 @torch.no_grad()
 def _settle(run: Run, samples: int, feed: Feed) -> None:
-    """Lets both weights of a finished run measure anew what they keep of training pictures. Critics, which they lack, have no part in it."""
+    """Lets both weights of a finished run measure anew what they keep of training pictures. Critics, which they lack, play no part."""
     logger.info("measuring what the weights keep of training pictures")
     for name in ("weights", "last"):
         model = runs.load(run.path / f"{name}.safetensors", get, feed.device)
