@@ -251,8 +251,8 @@ def set_attributes(model: Method, image: Tensor, values: Mapping[str, float] | N
 
     image: (N, C, S, S). values: by name, for names that Python would not take. 0 is without and 1 is with; values beyond 0 and 1
     exaggerate; of a choice, the number of the class. A model that does not redraw keeps the picture where these attributes do not show;
-    half of what it draws between 0 and 1 of a yes or no, and all that it draws beyond 0 and 1, is a fade. -> (N, C, S, S). Raises
-    UserError for an attribute that the model does not know.
+    half of what it draws between no and yes, and all that it draws beyond yes and beyond both ends of a number, is a fade.
+    -> (N, C, S, S). Raises UserError for an attribute that the model does not know.
     """
     return _image(altered(model, image, {**(values or {}), **more}))
 
@@ -289,13 +289,14 @@ def slid(model: Method, image: Tensor, attribute: str, values: Sequence[float]) 
 
 def _drawn(model: Method, codes: Codes, values: Mapping[str, float]) -> Tensor:
     """What a model draws of these codes with these values, (N, C, S, S). It was never told what is beyond 0 and 1, where its colours would
-    burst: there the fade from the one to the other goes on. Nor, of a yes or no, what is between: what it draws there may stay as it is
-    for a while, or turn back. Half of that fade makes it grow from the first step.
+    burst: there the fade from the one to the other goes on, but below no, where a fade would draw the part in its opposite colours. Nor,
+    of a yes or no, what is between: what it draws there may stay as it is for a while, or turn back. Half of that fade makes it grow from
+    the first step.
     """
     told = _with(model, codes, values)
     for kind in model.attributes:
         value = values.get(kind.name, 0.0)
-        beyond = kind.classes <= 2 and not 0 <= value <= 1
+        beyond = kind.classes <= 2 and value > 1 or kind.classes == 0 and value < 0
         if beyond or (kind.classes == 2 and 0 < value < 1):
             no, yes = (_drawn(model, codes, {**values, kind.name: end}) for end in (0.0, 1.0))
             faded = torch.lerp(no, yes, value)
