@@ -32,6 +32,7 @@ CASES = [
     "content:image",
     "difference:paper",
     "fader:paper",
+    "funit:paired",
     "funit:paper",
     "mask:finetune",
     "mask:photographs",

@@ -56,6 +56,29 @@ def test_batches_are_of_one_class_each(folder: Path) -> None:
         assert len({int(one[1, 0, 0]) for one in batch["examples"][i]}) == 3
 
 
+def test_truth_is_the_content_in_the_wanted_class() -> None:
+    """Where every class shows all contents; of contents of training classes and examples of held-out ones, too."""
+    for split in ("train", "val"):
+        data = match({**NEEDS, "truth": images(16)}, load("glyphs", 16, split))
+        assert isinstance(data, FewShot)
+        batch = data.batch(3, 12, seed=1)
+        inner = data.inner
+        for i in range(12):
+            face = inner.take("image", inner.of[int(batch["class_"][i])])
+            own = data.contents_of.of[int(batch["content_class"][i])]
+            here = (data.contents_of.take("image", own) == batch["content"][i]).flatten(1).all(1).nonzero()[0, 0]
+            assert torch.equal(batch["truth"][i], face[here])
+        alone = data.take("truth", [0, 40])
+        assert torch.equal(alone[1], inner.take("image", [inner.of[1][40 % 36]])[0])
+
+
+def test_without_known_contents_there_is_no_truth(folder: Path) -> None:
+    data = few(folder)
+    assert "truth" not in data.offers and "truth" not in data.batch(0, 2, seed=0)
+    with pytest.raises(UserError, match="truth"):
+        match({**NEEDS, "truth": images(16)}, load(ClassFolders(str(folder)), 16))
+
+
 def test_a_stream_does_not_depend_on_how_it_is_cut(folder: Path) -> None:
     data = few(folder)
     whole, parts = data.batch(5, 9, seed=3), [data.batch(5, 4, seed=3), data.batch(9, 5, seed=3)]

@@ -58,15 +58,15 @@ def test_grey_models_take_and_make_colour_pictures() -> None:
     assert coloured.translate(colour[:, :1], colour).shape == (2, 3, 32, 32)
 
 
-@pytest.mark.parametrize("case", ["funit", "funit:paper"])
+@pytest.mark.parametrize("case", ["funit", "funit:paired", "funit:paper"])
 def test_terms(case: str) -> None:
-    one = model(case)
+    one, published = model(case), case == "funit:paper"
     batch = tiny.batch(one)
     translator = one.translator_loss(batch, progress())
-    assert list(translator.values) == ["adversary", "reconstruct", "features"] + (["obey"] if case == "funit" else [])
+    assert list(translator.values) == ["adversary", "reconstruct", "features"] + ([] if published else ["obey"])
     critic = one.critic_loss(batch, progress())
-    assert list(critic.values) == (["real", "fake", "penalty"] if case == "funit:paper" else ["real", "told", "fake"])
-    assert [phase.name for phase in one.phases] == ["translator", "critic"] + (["penalty"] if case == "funit" else [])
+    assert list(critic.values) == (["real", "fake", "penalty"] if published else ["real", "told", "fake"])
+    assert [phase.name for phase in one.phases] == ["translator", "critic"] + ([] if published else ["penalty"])
     assert all(
         phase.precision == "fp32" for phase in one.phases if phase.name == "penalty" or (phase.name, case) == ("critic", "funit:paper")
     )
@@ -91,6 +91,19 @@ def test_a_reconstruction_takes_its_class_from_others() -> None:
     assert "mates" not in model("funit:paper").needs
 
 
+def test_pairs_are_compared_with_their_truth() -> None:
+    """`paired`: the error is the translation's from the truth, none where it is the truth; nothing is reconstructed."""
+    one = model("funit:paired", shots=1)
+    batch = tiny.batch(one)
+    assert "mates" not in one.needs
+    with torch.no_grad():
+        one.translator_loss(batch, progress())
+        drawn = one.draw(one.content_encoder(batch["content"]), one.mean_class(batch["examples"]))
+        assert torch.equal(drawn, batch["translated"]), "the critic reads what was drawn"
+        assert one.translator_loss({**batch, "truth": drawn}, progress()).values["reconstruct"] < 1e-6
+    assert one.translator_loss({**batch, "truth": -drawn}, progress()).values["reconstruct"] > 0.1
+
+
 def test_a_reconstruction_teaches_the_translation_to_keep_its_content() -> None:
     """The default's error reaches the examples' class, through the translation that is drawn back; the published one does not."""
     for case, reaches in (("funit", True), ("funit:paper", False)):
@@ -110,9 +123,10 @@ def test_sizes_of_the_paper() -> None:
 
 
 class Many:
-    """Stands for a set of a great many classes."""
+    """Stands for a set of a great many classes, or of some whose pictures show who knows what."""
 
-    classes, grey = range(10_000_000), True
+    def __init__(self, count: int = 10_000_000):
+        self.classes, self.grey, self.grid, self.spec = range(count), True, None, "pictures"
 
 
 def test_what_it_refuses() -> None:
@@ -121,6 +135,9 @@ def test_what_it_refuses() -> None:
             FunitConfig(**wrong)  # type: ignore[arg-type]
     with pytest.raises(UserError, match="10,000,000 classes take"):
         Funit.suited(FunitConfig(), Many())
+    assert not Funit.suited(FunitConfig(), Many(7)).paired
+    with pytest.raises(UserError, match="what each picture shows, as of glyphs and fonts; pictures does not say it"):
+        Funit.suited(PRESETS["paired"], Many(7))
     with pytest.raises(UserError, match="256"):
         FunitConfig(size=512)
 

@@ -2,12 +2,14 @@
 
 What few-shot translation reads (Liu et al. 2019): a picture `content` of class `content_class`; `examples`, K pictures of class `class_`;
 `mates`, K other pictures of the content's own class. In the val and test splits the examples are of classes that training never sees, and
-the contents are pictures of training classes, as in the paper.
+the contents are pictures of training classes, as in the paper. Where it is known what each picture shows, and every class shows all of it
+(typefaces: the characters), there is also `truth`: what the content shows, in class `class_`.
 """
 
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -52,6 +54,15 @@ class Classed(Dataset, ABC):
         self.lengths = {"image": len(rows), "label": len(rows)}
         self.of = [np.flatnonzero(labels == k) for k in range(len(classes))]
 
+    @cached_property
+    def grid(self) -> Rows | None:
+        """(classes, contents): which picture of a class shows what; the first of several. None unless every class shows every content."""
+        if self.contents is None:
+            return None
+        grid = np.full((len(self.classes), len(self.content_names)), -1)
+        grid[self.labels[::-1], self.contents[::-1]] = np.arange(len(self.labels))[::-1]
+        return grid if (grid >= 0).all() else None
+
     @abstractmethod
     def pixels(self, rows: Rows) -> NDArray[np.uint8]:
         """Pictures by their place in the store: (N, S, S) of a grey set, else (N, 3, S, S)."""
@@ -89,17 +100,23 @@ class FewShot(Dataset):
             for stream, names in self.streams.items()
             for name in names
         }
+        self.grid = data.grid if self.contents_of.content_names == data.content_names else None
+        if self.grid is not None:
+            self.offers["truth"], self.lengths["truth"] = images(self.size, channels), min(self.lengths.values())
 
     def take(self, name: str, indices: Indices) -> Tensor:
         at = np.asarray(indices, dtype=np.int64)
+        if name == "truth":
+            return self._truth(at, at)
         return self._samples("content" if name in self.streams["content"] else "class", at, at, 0)[name]
 
     def batch(self, start: int, count: int, seed: int) -> dict[str, Tensor]:
         positions = np.arange(start, start + count)
         found: dict[str, Tensor] = {}
+        rows = {stream: self._order(stream, positions, seed) for stream in self.streams}
         for stream in self.streams:
-            found |= self._samples(stream, self._order(stream, positions, seed), positions, seed)
-        return found
+            found |= self._samples(stream, rows[stream], positions, seed)
+        return found if self.grid is None else found | {"truth": self._truth(rows["content"], rows["class"])}
 
     def _samples(self, stream: str, rows: Rows, positions: Rows, seed: int) -> dict[str, Tensor]:
         """One stream's columns for these pictures; companions are drawn by (seed, position), however a stream is cut into batches."""
@@ -110,6 +127,11 @@ class FewShot(Dataset):
             return {"content": self._pictures(data, rows), "content_class": label, "mates": self._several(data, others)}
         with_own = [np.concatenate([[row], rest[: self.count - 1]]) for row, rest in zip(rows, others)]
         return {"examples": self._several(data, with_own), "class_": label}
+
+    def _truth(self, content: Rows, class_: Rows) -> Tensor:
+        """What these contents show, in the classes of these pictures."""
+        assert self.grid is not None and self.contents_of.contents is not None
+        return self._pictures(self.inner, self.grid[self.inner.labels[class_], self.contents_of.contents[content]])
 
     def _pictures(self, data: Classed, rows: Any) -> Tensor:
         return data.take("image", rows)[:, : self.channels]

@@ -17,18 +17,19 @@ class. Nothing says what a translation should be; class labels are all that is t
     L_R            reconstruct           |x - G(x, {x})|                                                   (eq. 6)
     L_FM           features              |D_f(translation) - D_f(y_1)|, |D_f(reconstruction) - D_f(x)|  (eq. 7)
 
-Departures of both presets: the real-gradient penalty (Mescheder et al. 2018) is |grad|^2 of each picture, averaged; the authors' code
-averages the logits over the batch before it takes the norm, which divides its weight by the square of the batch size. Borders are
-zeros, where that code mirrors the picture; the critic halves by means of 2x2, as in the paper (code: 3x3). Scales of AdaIN start at 1.
+Departures of all presets: the real-gradient penalty (Mescheder et al. 2018) is |grad|^2 of each picture, averaged; the authors' code
+averages the logits over the batch first, which divides its weight by the square of the batch size. Borders are zeros, where that code
+mirrors the picture; the critic halves by means of 2x2, as in the paper (code: 3x3). Scales of AdaIN start at 1.
 Departures of the default, for runs of hours on a processor:
-1. The class code of a reconstruction comes from *other* pictures of x's class (`mates`), and its content from a bent x with thicker or
-   thinner strokes, or, seven times in ten, from x's translation, which so must keep its content: the class code carries the class. Errors
-   are relative to the picture's contrast, at three sizes: in L1 alone thin strokes vanish.
-2. The critic also learns to read which of all classes a real picture is of, and translations must be read as theirs (Odena et al. 2017):
-   `told`, `obey`. L_FM weighs less: y_1 shows another content.
+1. The class code of a reconstruction comes from *other* pictures of x's class (`mates`), and its content from a bent x or, seven times in
+   ten, from x's translation: that must keep the content, and the class code carry the class. Errors are relative to the picture's contrast,
+   at three sizes: in L1 alone thin strokes vanish.
+2. The critic also learns to read classes, and translations must be read as theirs (Odena et al. 2017): `told`, `obey`. L_FM weighs less.
 3. 1 to K examples in training, so that the mean of any number is a class.
 4. The class steers every size of the decoder; squares of 2x2 pixels are channels; the critic's classes share an output (projection).
 5. The penalty every 16 steps; Muon.
+`paired`: where data knows what each picture shows (typefaces: the character), a translation has a truth, x's content in class c_y. L_R and
+L_FM compare it with that, and nothing is reconstructed: more is told than class labels.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ class FunitConfig:
     channels: int = 3  # 1 for grey pictures; found in the data
     seen: int = 2  # training classes; found in the data
     published: bool = False  # the paper's networks, losses and optimiser
+    paired: bool = False  # translations are told their truth, which the data must have (default networks)
     shots: int = 4  # K: examples of a class in training (default: 1 to K)
     width: int = 24  # channels of the outermost layers (default networks)
     code: int = 64  # numbers of the class code
@@ -81,6 +83,7 @@ class FunitConfig:
 
 PRESETS: Mapping[str, FunitConfig] = {
     "default": FunitConfig(),
+    "paired": FunitConfig(paired=True, width=32, code=128, adversary=0.15, obey=0.05, penalty=10.0, critic_lr=0.001),
     "paper": FunitConfig(
         size=128, published=True, shots=1, width=64, reconstruct=0.1, features=1.0, penalty=10.0, lazy=1, projection=False, lr=1e-4
     ),
@@ -97,35 +100,27 @@ class Funit(Method):
     def __init__(self, config: FunitConfig):
         super().__init__(config)
         c, w = config, config.width
-        inner: tuple[int, ...]
-        judged: tuple[int, ...]
-        looks: tuple[int, ...]
         if c.published:
-            patch, inner, judged = 1, (w, 2 * w, 4 * w, 8 * w), (w, 2 * w, 4 * w, 8 * w, 16 * w, 16 * w)
-            looks, blocks = (w, 2 * w, 4 * w, 4 * w, 4 * w), 2
+            patch, blocks, inner, looks, judged = 1, 2, [1, 2, 4, 8], [1, 2, 4, 4, 4], [1, 2, 4, 8, 16, 16]
         else:
-            patch, inner, judged = 2, (w, 2 * w, 4 * w), (w, 2 * w, 4 * w, 4 * w)
-            looks, blocks = (w, 2 * w, 4 * w, 4 * w), 1
+            patch, blocks, inner, looks, judged = 2, 1, [1, 2, 4], [1, 2, 4, 4], [1, 2, 4, 4]
+        inner, looks, judged = ([w * k for k in of] for of in (inner, looks, judged))
         self.content_encoder = ContentEncoder(c.channels, inner, patch, blocks)
         self.class_encoder = ClassEncoder(c.channels, looks, c.code, patch)
         self.decoder = AdaINDecoder(inner[::-1], c.channels, c.code, 256, patch, fine=not c.published)
         self.critic = ClassCritic(c.channels, judged, c.seen, patch, c.published, c.projection, reads=not c.published)
         several, label = examples(c.shots, c.size, c.channels), Need("label", ())
-        self.needs = {"content": images(c.size, c.channels), "content_class": label, "examples": several, "class_": label}
-        if not c.published:
-            self.needs["mates"] = several
+        more = {"truth": images(c.size, c.channels)} if c.paired else {} if c.published else {"mates": several}
+        self.needs = {"content": images(c.size, c.channels), "content_class": label, "examples": several, "class_": label, **more}
         self.codes = (Code("content", "spatial", (inner[-1], c.size // 8, c.size // 8)), Code("class_", "vector", (c.code,)))
         networks = ("content_encoder", "class_encoder", "decoder")
         if c.published:  # an average of decay .999 a step, at the batch of 64 of a smaller machine
-            self.groups = {
-                "translator": Group(networks, RMSprop(c.lr, weight_decay=1e-4), ema=90_000, buffers="average"),
-                "critic": Group(("critic",), RMSprop(c.lr, weight_decay=1e-4), keep=False),
-            }
+            draws = Group(networks, RMSprop(c.lr, weight_decay=1e-4), ema=90_000, buffers="average")
+            judges = Group(("critic",), RMSprop(c.lr, weight_decay=1e-4), keep=False)
         else:
-            self.groups = {
-                "translator": Group(networks, Muon(WarmDecay(c.lr, warm=0.02)), clip=10.0, ema=20_000, buffers="average"),
-                "critic": Group(("critic",), Muon(WarmDecay(c.critic_lr, warm=0.02), adam=0.2), clip=10.0, keep=False),
-            }
+            draws = Group(networks, Muon(WarmDecay(c.lr, warm=0.02)), clip=10.0, ema=20_000, buffers="average")
+            judges = Group(("critic",), Muon(WarmDecay(c.critic_lr, warm=0.02), adam=0.2), clip=10.0, keep=False)
+        self.groups = {"translator": draws, "critic": judges}
         critic = Phase("critic", self.critic_loss, precision="fp32" if c.lazy == 1 else "auto")
         lazily = (Phase("critic", self.penalty_loss, every=c.lazy, gain=c.lazy, precision="fp32"),) if c.lazy > 1 else ()
         self.phases = (Phase("translator", self.translator_loss, cost=3.0), critic, *lazily)
@@ -135,9 +130,10 @@ class Funit(Method):
         """Channels and number of classes, from the training split. Raises UserError where the critic's outputs would not fit in memory."""
         if not (classes := getattr(data, "classes", ())):
             return config  # the match of needs and offers says what would fit
-        needed = 16 * len(classes) * (16 * config.width if config.published else 8 * config.width)  # weight, gradient, two averages
-        if needed > MEMORY:
+        if (needed := 16 * len(classes) * config.width * (16 if config.published else 8)) > MEMORY:  # weight, gradient, two averages
             raise UserError(f"{len(classes):,} classes take {needed / 1e9:.1f} GB for the critic alone: give fewer, or a smaller --width.")
+        if config.paired and data.grid is None:
+            raise UserError(f"paired needs to know what each picture shows, as of glyphs and fonts; {data.spec} does not say it.")
         return replace(config, seen=len(classes), channels=1 if data.grey else 3)
 
     # -- what it knows ---------------------------------------------------------------------------------------------------------
@@ -169,9 +165,8 @@ class Funit(Method):
     # -- how it learns ---------------------------------------------------------------------------------------------------------
 
     def critic_loss(self, batch: Batch, progress: Progress) -> Terms:
-        real, label = batch["examples"][:, 0], batch["class_"].long()
-        terms, penalised = Terms(), self.config.lazy == 1
-        real = real.detach().requires_grad_(penalised)
+        label, terms, penalised = batch["class_"].long(), Terms(), self.config.lazy == 1
+        real = batch["examples"][:, 0].detach().requires_grad_(penalised)
         logits, found = self.critic(real, label)
         terms.add("real", losses.hinge_real(logits), self.config.adversary)
         if not self.config.published:
@@ -188,52 +183,52 @@ class Funit(Method):
         return terms
 
     def translator_loss(self, batch: Batch, progress: Progress) -> Terms:
-        x, own, wanted, w = batch["content"], batch["content_class"].long(), batch["class_"].long(), self.config
-        y = self._some(batch, "examples", progress)
+        x, wanted, w = batch["content"], batch["class_"].long(), self.config
+        y = self._some(batch["examples"], progress)
         content = self.content_encoder(x)
         translated = self.draw(content, self.mean_class(y))
         batch["translated"] = translated.detach()  # for the critic's turn
-        if w.published:
-            again = self.draw(content, self.class_encoder(x).float())
-        else:
-            share = progress.at(Ramp(0.0, 0.7, 0.05, 0.3))
-            back = (torch.rand(len(x), 1, 1, 1, generator=progress.generator) < share).to(x.device)
-            seen = torch.where(back, translated, x)
-            mates = self._some(batch, "mates", progress)
-            again = self.draw(self.content_encoder(bent(seen, progress.generator)), self.mean_class(mates))
-        logits, found = self.critic(torch.cat([translated, again]), torch.cat([wanted, own]))
+        drawn, of, aim = translated, wanted, batch["truth"] if w.paired else x  # `drawn` ends with what shall be like `aim`
+        if not w.paired:
+            drawn = torch.cat([translated, self._reconstructed(batch, content, translated, progress)])
+            of = torch.cat([wanted, batch["content_class"].long()])
+        logits, found = self.critic(drawn, of)
         with torch.no_grad():
-            real = self.critic(torch.cat([y[:, 0], x]), torch.cat([wanted, own]))[1]
-        terms = Terms()
+            real = self.critic(aim if w.paired else torch.cat([y[:, 0], x]), of)[1]
+        terms, far = Terms(), losses.absolute if w.published else losses.in_proportion
         terms.add("adversary", losses.hinge_adversary(logits), w.adversary)
-        terms.add("reconstruct", losses.absolute(again, x) if w.published else losses.in_proportion(again, x), w.reconstruct)
+        terms.add("reconstruct", far(drawn[-len(x) :], aim), w.reconstruct)
         terms.add("features", losses.absolute(found, real), 2 * w.features)  # the sum of two means
         if not w.published:
-            terms.add("obey", F.cross_entropy(self.critic.read(found), torch.cat([wanted, own])), w.obey)
+            terms.add("obey", F.cross_entropy(self.critic.read(found), of), w.obey)
         return terms
 
-    def _some(self, batch: Batch, key: str, progress: Progress) -> Tensor:
-        """The first 1 to K pictures of each class, as many in every phase of a step; published: all K."""
-        generator = torch.Generator().manual_seed(progress.step)
-        count = self.config.shots if self.config.published else int(torch.randint(1, self.config.shots + 1, (), generator=generator))
-        return batch[key][:, :count]
+    def _reconstructed(self, batch: Batch, content: Tensor, translated: Tensor, progress: Progress) -> Tensor:
+        """x, drawn again from what should say all of it. published: from its own two codes."""
+        x = batch["content"]
+        if self.config.published:
+            return self.draw(content, self.class_encoder(x).float())
+        share = progress.at(Ramp(0.0, 0.7, 0.05, 0.3))
+        back = (torch.rand(len(x), 1, 1, 1, generator=progress.generator) < share).to(x.device)
+        seen = bent(torch.where(back, translated, x), progress.generator)
+        return self.draw(self.content_encoder(seen), self.mean_class(self._some(batch["mates"], progress)))
+
+    def _some(self, several: Tensor, progress: Progress) -> Tensor:
+        """The first 1 to K pictures of each class, as many wherever a step asks; published: all K."""
+        drawn = torch.randint(self.config.shots, (), generator=torch.Generator().manual_seed(progress.step))
+        return several if self.config.published else several[:, : int(drawn) + 1]
 
     def validate(self, batch: Batch, judge: Callable[[Tensor], Tensor] | None) -> dict[str, float]:
-        """score: of translations into held-out classes, how many have a class code nearest to their own class's among the batch, and how
-        many are nearest to their own content when they are translated back; less the error of translating a picture into its own class.
-        """
+        """score: translations nearest to their class + to their content, drawn back - error, of the own class or (`paired`) of all."""
         x, y, label = (batch[name][:64] for name in ("content", "examples", "class_"))
-        wanted = self.mean_class(y)
+        wanted, others = self.mean_class(y), self.mean_class(y[:, 1:] if y.shape[1] > 1 else y)
         made = self.draw(self.content_encoder(x), wanted)
         nearest = torch.cdist(self.class_encoder(made).float(), wanted).argmin(1)
         back = self.draw(self.content_encoder(made), self.class_encoder(x).float())
         kept = torch.cdist(back.flatten(1), x.flatten(1), p=1).argmin(1)
-        others = self.mean_class(y[:, 1:] if y.shape[1] > 1 else y)
-        figures = {
-            "class_right": (label[:, None] == label[None])[torch.arange(len(x)), nearest].float().mean().item(),
-            "content_right": (kept == torch.arange(len(x)).to(kept)).float().mean().item(),
-            "error": losses.absolute(self.draw(self.content_encoder(y[:, 0]), others), y[:, 0]).item(),
-        }
+        right = {"class_right": label[nearest] == label, "content_right": kept == torch.arange(len(x)).to(kept)}
+        own = (made, batch["truth"][:64]) if self.config.paired else (self.draw(self.content_encoder(y[:, 0]), others), y[:, 0])
+        figures = {name: answers.float().mean().item() for name, answers in right.items()} | {"error": losses.absolute(*own).item()}
         return {"score": figures["class_right"] + figures["content_right"] - figures["error"], **figures}
 
     # -- what to look at -------------------------------------------------------------------------------------------------------
@@ -242,5 +237,5 @@ class Funit(Method):
         """Columns: classes never trained on, by an example; rows: contents; each cell: this content in that class."""
         x, y = batch["content"][:6], batch["examples"][:6]
         cells = [list(self.translate(x, examples)) for examples in y]
-        shown = [[None, *y[:, 0].expand(-1, 3, -1, -1)]]
-        return Sheet(shown + [[one, *[column[i] for column in cells]] for i, one in enumerate(x.expand(-1, 3, -1, -1))])
+        rows = [[one, *[column[i] for column in cells]] for i, one in enumerate(x.expand(-1, 3, -1, -1))]
+        return Sheet([[None, *y[:, 0].expand(-1, 3, -1, -1)], *rows])

@@ -225,15 +225,12 @@ def baselines(test: Classed, asked: Trial) -> dict[str, dict[int, Tensor]]:
     """
     copied = {"copy": dict.fromkeys(asked.shots, to_float(asked.contents))}
     train = test.content_source()
-    if asked.letters is None or test.contents is None or train.contents is None:
+    if asked.letters is None or test.contents is None or train.grid is None:
         return copied
-    size, per = test.size, len(train.content_names)
-    grid = np.full((len(train.classes), per), -1)
-    grid[train.labels, train.contents] = np.arange(len(train.labels))
-    full = np.flatnonzero((grid >= 0).all(1))
-    means, far = torch.empty(per, 3, size, size), np.full((len(test.classes), per, len(full)), np.nan, dtype=np.float32)
+    size, (count, per) = test.size, train.grid.shape
+    means, far = torch.empty(per, 3, size, size), np.full((len(test.classes), per, count), np.nan, dtype=np.float32)
     for letter in range(per):
-        known = to_float(train.take("image", grid[full, letter]))
+        known = to_float(train.take("image", train.grid[:, letter]))
         means[letter] = known.mean(0)
         rows = np.flatnonzero(test.contents == letter)
         asked_of = to_float(test.take("image", rows))
@@ -242,7 +239,7 @@ def baselines(test: Classed, asked: Trial) -> dict[str, dict[int, Tensor]]:
     for k in asked.shots:
         letters = test.contents[asked.examples[:, :k]]
         best = np.nanmean(far[asked.wanted[:, None], letters], 1).argmin(1)
-        near[k] = to_float(train.take("image", grid[full[best], asked.letters]))
+        near[k] = to_float(train.take("image", train.grid[best, asked.letters]))
     return copied | {"nearest": near, "mean": dict.fromkeys(asked.shots, means[asked.letters])}
 
 
