@@ -27,6 +27,7 @@ from unweave.nn.critics import PatchCritic, VectorCritic
 from unweave.nn.decoders import ContextPainter, Decoder, ResidualDecoder, SquaresDecoder, VectorDecoder
 from unweave.nn.encoders import ContextEncoder, Encoder, VectorEncoder
 from unweave.nn.patches import patches, summed
+from unweave.nn.steered import PlanesDecoder
 
 
 @pytest.fixture(autouse=True)
@@ -266,3 +267,19 @@ def test_a_painter_that_sees_only_averages() -> None:
         torch.nn.init.normal_(painter.last[0].weight)
         drawn = [painter(F.pixel_unshuffle(x, 4), vector) for x in (picture, other)]
         assert drawn[0].shape == (1, 4, 32, 32) and torch.allclose(*drawn, atol=1e-5) == (blur == 4)
+
+
+def test_what_planes_add_is_the_convolution_of_planes() -> None:
+    """The published fader's last layer, forward and backward, against one convolution of map and planes together."""
+    decoder, code, told = PlanesDecoder(32, (16, 8), 4), torch.randn(3, 32, 4, 4, requires_grad=True), torch.rand(3, 4)
+
+    def beside(h: torch.Tensor) -> torch.Tensor:
+        return torch.cat([h, told[:, :, None, None].expand(-1, -1, *h.shape[2:])], 1)
+
+    expected = code
+    for step in [*decoder.steps, decoder.last]:
+        expected = step(beside(expected))
+    made = decoder(code, told)
+    torch.testing.assert_close(made, expected, rtol=1e-5, atol=1e-5)
+    for own, true in zip(gradients(made, code, *decoder.parameters()), gradients(expected, code, *decoder.parameters()), strict=True):
+        torch.testing.assert_close(own, true, rtol=1e-3, atol=1e-4)

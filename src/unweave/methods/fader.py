@@ -125,7 +125,7 @@ class Fader(Method):
             "critic": Group(("critic",) if c.published else ("critic", "viewer"), critics, clip=5.0, keep=False),
             "reader": Group(("reader", "eraser") if c.erase else ("reader",), Muon(WarmDecay(0.01)), ema=2000),
         }
-        reads = Phase("reader", self.reader_loss, every=2)
+        reads = Phase("reader", self.reader_loss, every=2 if c.published else 1)
         if c.published:  # of either network the other stands still, without dropout
             tells = Phase("critic", self.critic_loss, fresh=True, others="eval")
             self.phases = tells, Phase("autoencoder", self.published_loss, others="eval"), reads
