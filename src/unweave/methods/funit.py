@@ -83,7 +83,7 @@ class FunitConfig:
 
 PRESETS: Mapping[str, FunitConfig] = {
     "default": FunitConfig(),
-    "paired": FunitConfig(paired=True, width=32, code=128, adversary=0.15, obey=0.05, penalty=10.0, critic_lr=0.001),
+    "paired": FunitConfig(paired=True, adversary=0.2, features=0.1, obey=0.1, penalty=10.0, lr=0.005, critic_lr=0.001),
     "paper": FunitConfig(
         size=128, published=True, shots=1, width=64, reconstruct=0.1, features=1.0, penalty=10.0, lazy=1, projection=False, lr=1e-4
     ),
