@@ -73,6 +73,7 @@ class PlanesDecoder(nn.Module):
             h = step(torch.cat([h, vector[:, :, None, None].expand(-1, -1, *h.shape[2:])], 1))
         # The same sums, apart: where three channels come out, what the planes add costs less than to lay them beside a large map.
         conv, inputs = self.last[0], h.shape[1]
+        assert isinstance(conv, DoublingConv)
         planes = torch.eye(vector.shape[1]).to(h)[:, :, None, None].expand(-1, -1, *h.shape[2:])
         told = F.conv_transpose2d(planes, conv.weight[inputs:], None, 2, 1)
         drawn = F.conv_transpose2d(h, conv.weight[:inputs], conv.bias, 2, 1)
