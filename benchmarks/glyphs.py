@@ -3,7 +3,8 @@
     python benchmarks/glyphs.py -o DIR [--data glyphs] [--minutes 50] [--batch 32] [--run RUN] [--fonts FOLDER] [--features FILE.npz]
 
 Training is on glyphs:varied, or on what --data names. Every sixth training typeface is asked about too (`seen_class_top1_k5` ...): where
-that is far above the others' figure, a model knows its typefaces, and not what a typeface is.
+that is far above the others' figure, a model knows its typefaces, and not what a typeface is. `characters_right`: all 31 characters
+that are not shown, as a judge reads them. Fonts: outside_fonts.py fetches some.
 Writes DIR/run (unless --run names a finished one), DIR/report, DIR/outside.csv (for each font of --fonts: overlap of ink with the true
 letters, of the model with five examples and of the copied content), DIR/figures.json.
 """
@@ -75,6 +76,24 @@ def seen(model, every: int = 6) -> dict[str, float]:
     return {f"seen_class_top1_k{k}": right(made) / ceiling for k, made in translation.translated(model, train, asked).items()}
 
 
+@torch.no_grad()
+def legible(model) -> dict[str, float]:
+    """All characters of the test typefaces but the five shown: how often the judge reads them right, over real ones, and each by itself.
+    The evaluation asks about a third of them, with any examples; some of the others are harder."""
+    test = Glyphs(size=model.size, split="test")
+    judge = translation.judge_of([Glyphs(size=model.size), Glyphs(size=model.size, split="val"), test])
+    others = torch.tensor([i for i, c in enumerate(CHARACTERS) if c not in SHOWN])
+    shown, plain = [CHARACTERS.index(c) for c in SHOWN], pictures(face(PLAIN, model.size))
+    right, real = [], []
+    for rows in test.of:
+        true = to_float(test.take("image", rows))
+        for answers, x in ((right, model.translate(plain[others], true[shown])), (real, true[others])):
+            answers.append((judge(x)[1].argmax(1) == others).float())
+    by = torch.stack(right).mean(0)
+    each = {f"right_{CHARACTERS[i]}": share for i, share in zip(others.tolist(), by.tolist())}
+    return {"characters_right": by.mean().item(), "characters_right_real": torch.stack(real).mean().item(), **each}
+
+
 def seconds_an_alphabet(model) -> float:
     """36 letters from five examples, the median of five times."""
     plain, taken = pictures(face(PLAIN, model.size)), []
@@ -89,7 +108,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("-o", "--out", type=Path, required=True)
     options.add_argument("--data", default="glyphs:varied")
-    options.add_argument("--run", type=Path)
+    options.add_argument("--run", help="a finished run, weights or a shipped model")
     options.add_argument("--preset")
     options.add_argument("--minutes", type=float, default=50)
     options.add_argument("--batch", type=int, default=32)
@@ -106,11 +125,11 @@ def main() -> None:
     model = uw.load(run)
     report = uw.evaluate(model, "glyphs@test", wish.out / "report", features=wish.features)
     print(report)
-    figures = {**report.json(), **seen(model), "seconds_an_alphabet": seconds_an_alphabet(model)}
+    figures = {**report.json(), **seen(model), **legible(model), "seconds_an_alphabet": seconds_an_alphabet(model)}
     if wish.fonts is not None:
         figures |= outside(model, fonts_in(wish.fonts), wish.out)
     (wish.out / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
-    print({name: value for name, value in figures.items() if name.startswith(("outside", "seconds", "seen"))})
+    print({name: value for name, value in figures.items() if name.startswith(("outside", "seconds", "seen", "characters"))})
     print(wish.out / "figures.json")
 
 
