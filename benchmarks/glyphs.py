@@ -78,7 +78,7 @@ def seen(model, every: int = 6) -> dict[str, float]:
 
 @torch.no_grad()
 def legible(model) -> dict[str, float]:
-    """All characters of the test typefaces but the five shown: how often the judge reads them right, over real ones, and each by itself.
+    """All characters of the test typefaces but the five shown: how often the judge reads them right, real ones too, and each by itself.
     The evaluation asks about a third of them, with any examples; some of the others are harder."""
     test = Glyphs(size=model.size, split="test")
     judge = translation.judge_of([Glyphs(size=model.size), Glyphs(size=model.size, split="val"), test])
