@@ -72,6 +72,20 @@ def test_truth_is_the_content_in_the_wanted_class() -> None:
         assert torch.equal(alone[1], inner.take("image", [inner.of[1][40 % 36]])[0])
 
 
+def test_with_truth_every_second_content_is_plain() -> None:
+    """By chance; and only what is asked for is read."""
+    faces = load("glyphs", 16)
+    told, alone = (match(needs, faces) for needs in ({**NEEDS, "truth": images(16)}, {"content": images(16), "examples": examples(3, 16)}))
+    assert isinstance(told, FewShot) and isinstance(alone, FewShot) and told.contents_of.plain is not None
+    plain, labels = told.contents_of.classes.index(told.contents_of.plain), told.batch(0, 200, seed=1)["content_class"]
+    assert 70 < (labels == plain).sum() < 130
+    assert torch.equal(labels, torch.cat([told.batch(0, 50, seed=1)["content_class"], told.batch(50, 150, seed=1)["content_class"]]))
+    batch = alone.batch(0, 200, seed=1)
+    assert batch.keys() == {"content", "examples"}
+    own = faces.take("image", alone.inner.of[plain])
+    assert sum(bool((own == one).flatten(1).all(1).any()) for one in batch["content"]) < 10
+
+
 def test_without_known_contents_there_is_no_truth(folder: Path) -> None:
     data = few(folder)
     assert "truth" not in data.offers and "truth" not in data.batch(0, 2, seed=0)

@@ -1,15 +1,20 @@
 """Fonts from files, made here: a box for every character, its width its number."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from unweave.cli import run
 from unweave.data import ClassFolders, load
+from unweave.data.classes import Classed
 from unweave.data.fonts import draw_font, placed
 from unweave.data.glyphs import CHARACTERS
 from unweave.errors import UserError
+from unweave.recipe import describe, described
 
 builder = pytest.importorskip("fontTools.fontBuilder")
 
@@ -94,3 +99,28 @@ def test_varied_fonts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert data.take("image", [len(data.classes) * 36 - 1]).shape == (1, 3, 16, 16)  # type: ignore[attr-defined]
     test = data.sibling("test")
     assert not any("~" in name for name in test.classes + test.content_source().classes)  # type: ignore[attr-defined]
+
+
+def test_fonts_beside_the_built_in_ones(tmp_path: Path) -> None:
+    for i in range(6):
+        make(tmp_path / f"f{i}.ttf", f"Family {i}")
+    source = ClassFolders(str(tmp_path), glyphs=True)
+    own, ours = load(replace(source, glyphs=False), 16), load("glyphs", 16)
+    both = load(source, 16)
+    assert isinstance(own, Classed) and isinstance(ours, Classed) and isinstance(both, Classed)
+    assert both.classes == ours.classes + own.classes and both.plain == ours.plain and both.grid is not None
+    count = ours.lengths["image"]
+    assert torch.equal(both.take("image", [count - 1, count + 7]), torch.cat([ours.take("image", [count - 1]), own.take("image", [7])]))
+    assert both.known("image", [count + 7]) == [{"face": own.classes[0], "character": "H"}]
+    test = both.sibling("test")
+    assert isinstance(test, Classed) and test.content_source().classes == both.classes
+    assert len(test.classes) == 61, "one family of six is held out, beside the 60"
+    assert described(describe(source)) == replace(source, classes=str(tmp_path.absolute()))
+
+
+def test_built_in_ones_go_beside_fonts_alone(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    Image.new("L", (9, 9)).save(tmp_path / "one" / "a.png")
+    with pytest.raises(UserError, match="beside font files, and .* holds none"):
+        load(ClassFolders(str(tmp_path), glyphs=True), 16)
+    assert run(["train", "funit", "glyphs", "--data.glyphs"]) == 2

@@ -74,6 +74,7 @@ class ClassFolders:
     classes: str
     fit: str = "crop"
     varied: bool = False  # beside each font to learn from, five that are made of it
+    glyphs: bool = False  # beside the fonts, the built-in typefaces
 
 
 @dataclass(frozen=True)
@@ -120,10 +121,12 @@ def load(source: Source, size: int = 64, split: str | None = None, seed: int = 0
 
         return load_table(source, size=size, split=split, n=n)
     if isinstance(source, ClassFolders):
-        from unweave.data.fonts import Fonts, fonts_in
+        from unweave.data.fonts import fonts_in, typefaces
 
         if fonts_in(source.classes):
-            return Fonts(source, size=size, split=split, n=n)
+            return typefaces(source, size=size, split=split, n=n)
+        if source.glyphs:
+            raise UserError(f"the built-in typefaces go beside font files, and {source.classes} holds none: leave them out.")
         from unweave.data.class_folders import PictureClasses
 
         return PictureClasses(source, size=size, split=split, n=n)

@@ -8,7 +8,7 @@ the contents are pictures of training classes, as in the paper. Where it is know
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -17,11 +17,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unweave.data.dataset import Dataset, Indices
+from unweave.data.dataset import Dataset, Indices, coin
 from unweave.method import Need, examples, images
 
 Rows = NDArray[np.int64]
 HOLD_OUT = 5  # from so many classes on, some are held out whole
+COLUMNS = ("content", "content_class", "mates", "examples", "class_")
 KINDS = ("examples", "label")  # needs that only a set of classes can meet
 
 
@@ -84,13 +85,17 @@ class Classed(Dataset, ABC):
 
 
 class FewShot(Dataset):
-    """`data` as few-shot translation reads it, K pictures of a class at a time. `inner`: the set of classes itself."""
+    """`data` as few-shot translation reads it, K pictures of a class at a time. `inner`: the set of classes itself.
 
-    def __init__(self, data: Classed, count: int, channels: int):
+    asked: the columns that a batch has. With `truth` among them, every second content, by chance, is of the plain class where the set has
+    one: in others a letter may look like another (an R like an A), and what is not in a picture cannot be learned from it.
+    """
+
+    def __init__(self, data: Classed, count: int, channels: int, asked: Collection[str] = COLUMNS):
         self.inner, self.contents_of, self.count, self.channels = data, data.content_source(), count, channels
         self.spec, self.source, self.split, self.size = data.spec, data.source, data.split, data.size
         self.seed, self.flip, self.notes, self.key = data.seed, data.flip, data.notes, f"{data.key}-{count}-shot"
-        several, label = examples(count, self.size, channels), Need("label", ())
+        self.asked, several, label = frozenset(asked), examples(count, self.size, channels), Need("label", ())
         self.offers = {
             "content": images(self.size, channels), "content_class": label, "mates": several, "examples": several, "class_": label,
         }  # fmt: skip
@@ -103,30 +108,36 @@ class FewShot(Dataset):
         self.grid = data.grid if self.contents_of.content_names == data.content_names else None
         if self.grid is not None:
             self.offers["truth"], self.lengths["truth"] = images(self.size, channels), min(self.lengths.values())
+        self.plainly: Rows | None = None  # by content
+        if "truth" in self.asked and (grid := self.contents_of.grid) is not None and self.contents_of.plain in self.contents_of.classes:
+            self.plainly = grid[self.contents_of.classes.index(self.contents_of.plain)]
 
     def take(self, name: str, indices: Indices) -> Tensor:
         at = np.asarray(indices, dtype=np.int64)
         if name == "truth":
             return self._truth(at, at)
-        return self._samples("content" if name in self.streams["content"] else "class", at, at, 0)[name]
+        return self._samples("content" if name in self.streams["content"] else "class", at, at, 0, {name})[name]
 
     def batch(self, start: int, count: int, seed: int) -> dict[str, Tensor]:
         positions = np.arange(start, start + count)
         found: dict[str, Tensor] = {}
         rows = {stream: self._order(stream, positions, seed) for stream in self.streams}
         for stream in self.streams:
-            found |= self._samples(stream, rows[stream], positions, seed)
-        return found if self.grid is None else found | {"truth": self._truth(rows["content"], rows["class"])}
+            found |= self._samples(stream, rows[stream], positions, seed, self.asked)
+        return found | {"truth": self._truth(rows["content"], rows["class"])} if "truth" in self.asked & self.offers.keys() else found
 
-    def _samples(self, stream: str, rows: Rows, positions: Rows, seed: int) -> dict[str, Tensor]:
+    def _samples(self, stream: str, rows: Rows, positions: Rows, seed: int, asked: Collection[str]) -> dict[str, Tensor]:
         """One stream's columns for these pictures; companions are drawn by (seed, position), however a stream is cut into batches."""
         data = self.contents_of if stream == "content" else self.inner
-        others = [_companions(data.of[data.labels[row]], row, self.count, [seed, at]) for row, at in zip(rows, positions)]
-        label = data.take("label", rows)
-        if stream == "content":
-            return {"content": self._pictures(data, rows), "content_class": label, "mates": self._several(data, others)}
-        with_own = [np.concatenate([[row], rest[: self.count - 1]]) for row, rest in zip(rows, others)]
-        return {"examples": self._several(data, with_own), "class_": label}
+        if stream == "content" and self.plainly is not None and data.contents is not None:
+            rows = np.where(coin("plain", positions, seed), self.plainly[data.contents[rows]], rows)
+        found = {"content": self._pictures(data, rows)} if "content" in asked and stream == "content" else {}
+        found |= {name: data.take("label", rows) for name in self.streams[stream] if name in asked and self.offers[name].kind == "label"}
+        for name in {"mates", "examples"} & set(asked) & set(self.streams[stream]):
+            others = [_companions(data.of[data.labels[row]], row, self.count, [seed, at]) for row, at in zip(rows, positions)]
+            with_own = [np.concatenate([[row], rest[: self.count - 1]]) for row, rest in zip(rows, others)]
+            found[name] = self._several(data, others if name == "mates" else with_own)
+        return found
 
     def _truth(self, content: Rows, class_: Rows) -> Tensor:
         """What these contents show, in the classes of these pictures."""
@@ -142,12 +153,13 @@ class FewShot(Dataset):
     def sibling(self, split: str) -> "FewShot":
         found = self.inner.sibling(split)
         assert isinstance(found, Classed)
-        return FewShot(found, self.count, self.channels)
+        return FewShot(found, self.count, self.channels, self.asked)
 
 
-def few_shot(data: Dataset, several: Need) -> Dataset:
+def few_shot(data: Dataset, needs: Mapping[str, Need]) -> Dataset:
     """The set as few-shot translation reads it, where it has classes; else the set itself."""
-    return FewShot(data, several.shape[0], several.shape[1]) if isinstance(data, Classed) else data
+    several = next(need for need in needs.values() if need.kind == "examples")
+    return FewShot(data, several.shape[0], several.shape[1], needs) if isinstance(data, Classed) else data
 
 
 def _companions(of_class: Rows, row: int, count: int, seed: list[int]) -> Rows:

@@ -86,7 +86,7 @@ class Dataset(ABC):
             for column in columns:
                 out[column] = self.take(column, indices)
                 if self.flip and self.offers[column].kind == "image":
-                    mirrored = torch.from_numpy(_coin(stream, positions, seed))
+                    mirrored = torch.from_numpy(coin(stream, positions, seed))
                     out[column] = torch.where(mirrored[:, None, None, None], out[column].flip(-1), out[column])
         return out
 
@@ -109,7 +109,7 @@ class Dataset(ABC):
         return self._permutations[at]
 
 
-def _coin(stream: str, positions: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
+def coin(stream: str, positions: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
     """Heads or tails for each position, from a hash (splitmix64), so that it does not depend on how the stream is cut into batches."""
     with np.errstate(over="ignore"):
         x = positions.astype(np.uint64) + np.uint64((seed * 0x9E3779B97F4A7C15 + zlib.crc32(stream.encode())) % 2**64)

@@ -34,8 +34,8 @@ def match(needs: Mapping[str, Need], dataset: Dataset) -> Dataset:
         dataset = labelled(dataset, names)
     if any(need.kind == "factor_grid" for need in needs.values()):
         dataset = gridded(dataset)
-    if several := next((need for need in needs.values() if need.kind == "examples"), None):
-        dataset = few_shot(dataset, several)
+    if any(need.kind == "examples" for need in needs.values()):
+        dataset = few_shot(dataset, needs)
     offers = dataset.offers
     missing = {name: need for name, need in needs.items() if name not in offers or not _fits(need, offers[name])}
     if not missing:

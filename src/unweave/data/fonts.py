@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from unweave.data import ClassFolders, cache
-from unweave.data.classes import Classed, split_classes
+from unweave.data.classes import Classed, Rows, split_classes
 from unweave.data.folders import list_pictures
-from unweave.data.glyphs import CHARACTERS, Lettered
+from unweave.data.glyphs import CHARACTERS, Alphabets, Glyphs, Lettered
 from unweave.data.vary import LONGEST
 from unweave.errors import UserError
 
@@ -122,6 +122,42 @@ class Fonts(Lettered):
 
     def content_source(self) -> Classed:
         return self if self.split == "train" else Fonts(replace(self.source, varied=False), size=self.size, split="train")
+
+
+class Both(Alphabets):
+    """Two sets of typefaces as one: the classes of `first`, then those of `second`; both show the same characters."""
+
+    source: ClassFolders
+
+    def __init__(self, first: Glyphs, second: Fonts):
+        self.sets, self.source, self.notes = (first, second), second.source, second.notes
+        self.spec, self.plain = f"{first.spec} + {second.spec}", first.plain
+        super().__init__(
+            classes=first.classes + second.classes,
+            rows=np.arange(len(first.rows) + len(second.rows)),
+            labels=np.concatenate([first.labels, second.labels + len(first.classes)]),
+            contents=np.concatenate([one.contents for one in self.sets if one.contents is not None]),
+            content_names=first.content_names,
+            size=first.size,
+            split=first.split,
+            grey=True,
+            key=f"{first.key}-{second.key}",
+        )
+
+    def pixels(self, rows: Rows) -> NDArray[np.uint8]:
+        out, (first, second) = np.empty((len(rows), self.size, self.size), np.uint8), self.sets
+        ours = rows < len(first.rows)
+        out[ours], out[~ours] = first.pixels(first.rows[rows[ours]]), second.pixels(second.rows[rows[~ours] - len(first.rows)])
+        return out
+
+    def content_source(self) -> Classed:
+        return self if self.split == "train" else typefaces(replace(self.source, varied=False), size=self.size, split="train")
+
+
+def typefaces(source: ClassFolders, *, size: int, split: str, n: int | None = None) -> Classed:
+    """The fonts of a folder, beside the built-in typefaces where `source` asks for these."""
+    fonts = Fonts(source, size=size, split=split, n=n)
+    return Both(Glyphs(size=size, split=split, varied=source.varied), fonts) if source.glyphs else fonts
 
 
 def _pictures(root: Path) -> int:

@@ -72,8 +72,16 @@ def face(name: str, size: int = NATIVE) -> NDArray[np.uint8]:
     return np.array(unpacked(size)[row : row + len(CHARACTERS)])
 
 
-class Lettered(Classed):
-    """Typefaces: each class has all of `CHARACTERS`, which lie one after the other in `pictures`, (faces * characters, S, S) uint8.
+class Alphabets(Classed):
+    """Typefaces: each class has all of `CHARACTERS`."""
+
+    def known(self, name: str, indices: Any) -> list[dict[str, Any]]:
+        assert self.contents is not None
+        return [{"face": self.classes[self.labels[i]], "character": CHARACTERS[self.contents[i]]} for i in indices]
+
+
+class Lettered(Alphabets):
+    """Typefaces whose characters lie one after the other in `pictures`, (faces * characters, S, S) uint8.
 
     chosen: the faces of this split by their place in `pictures`, and their names. varied: to learn from, `VARIATIONS` made of each come
     after them, face~1, face~2 ...; held-out splits have none, and take no contents from any.
@@ -119,10 +127,6 @@ class Lettered(Classed):
         out, real = np.empty((len(rows), self.size, self.size), np.uint8), rows < len(self.pictures)
         out[real], out[~real] = self.pictures[rows[real]], self.made[rows[~real] - len(self.pictures)]
         return out
-
-    def known(self, name: str, indices: Any) -> list[dict[str, Any]]:
-        assert self.contents is not None
-        return [{"face": self.classes[self.labels[i]], "character": CHARACTERS[self.contents[i]]} for i in indices]
 
 
 class Glyphs(Lettered):
