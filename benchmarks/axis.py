@@ -3,9 +3,9 @@
     python benchmarks/axis.py runs/axis [--seeds 5] [--images 300000] [--only ae,supervised] [--out results.jsonl]
 
 Each row of ROWS is trained with every seed, at 32 px, on as many pictures; its codes are measured on pictures of the test split that it has
-never seen, by all measures of codes and by its generator (what moves in the picture when one number of the code moves). Codes with a place
-for every cell of a map are read by their first ten principal components. Two rows are no models: the true factors, and the true factors
-turned by a random rotation, which know everything and keep nothing apart.
+never seen, by all measures of codes and by its generator (what moves in the picture when one number of the code moves). Codes of more than
+ten numbers, maps among them, are read by their first ten principal components. Two rows are no models: the true factors, and the true
+factors turned by a random rotation, which know everything and keep nothing apart.
 
 FOLDER keeps each run and its figures: what is finished is not done again, so the command can be stopped and given again. It ends with
 FOLDER/table.md (mean over seeds and Student's 95 % interval) and FOLDER/generators.png.
@@ -47,7 +47,7 @@ from unweave.runs import Run
 
 SIZE = 32
 SPEC = "rectangles:position"
-COMPONENTS = 10  # of a spatial code
+COMPONENTS = 10  # of a code with more numbers
 MOVED = 200  # test pictures whose codes are moved
 CHUNK = 250  # pictures in one call
 AUTOENCODER = {"width": 16}  # rectangles of 32 px need no more
@@ -86,14 +86,14 @@ ROWS = (
 
 
 class Numbers:
-    """A model's codes as rows of numbers: vectors and labels as they are, maps by their first principal components on some pictures."""
+    """A model's codes as rows of numbers: short vectors and labels as they are, others by their first principal components."""
 
     def __init__(self, model: Method, pictures: Tensor):
         self.model, self.first, self.names = model, model.encode(pictures[:1]), [code.name for code in model.codes]
         self.bases: dict[str, tuple[Tensor, Tensor]] = {}
         codes = [model.encode(chunk) for chunk in pictures.split(CHUNK)]
         for code in model.codes:
-            if code.kind == "spatial":
+            if self.first[code.name].numel() > COMPONENTS:
                 rows = torch.cat([c[code.name].flatten(1) for c in codes]).float()
                 self.bases[code.name] = (rows.mean(0), torch.pca_lowrank(rows, COMPONENTS)[2])
 
@@ -107,7 +107,7 @@ class Numbers:
         return torch.cat(parts)
 
     def decode(self, numbers: Tensor) -> Tensor:
-        """(N, D) -> pictures (N, 3, S, S) in [-1, 1]; a map is rebuilt of its components."""
+        """(N, D) -> pictures (N, 3, S, S) in [-1, 1]; what was cut down is rebuilt of its components."""
         codes, at = {}, 0
         for name in self.names:
             shape = self.first[name].shape[1:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -55,6 +56,17 @@ def test_covers_is_cross_entropy_of_each_pixel() -> None:
     p = sigmoid(X.numpy())
     wanted = -(mask.numpy() * np.log(p) + (1 - mask.numpy()) * np.log(1 - p)).mean()
     assert losses.covers(X, mask).item() == pytest.approx(wanted, rel=1e-5)
+
+
+def test_present_asks_the_highest_logits_of_each_picture() -> None:
+    drop = torch.full((2, 1, 10, 10), -5.0)
+    drop[0, 0, 3, 2:6] = torch.tensor([1.0, 2.0, 3.0, 4.0])
+    drop = drop.requires_grad_()
+    lost = losses.present(drop)
+    assert lost.item() == pytest.approx((math.log1p(math.exp(-2.5)) + math.log1p(math.exp(5.0))) / 2)
+    lost.backward()
+    assert drop.grad is not None
+    assert (drop.grad[0] != 0).nonzero()[:, 1:].tolist() == [[3, 2], [3, 3], [3, 4], [3, 5]], "and nothing else of the picture"
 
 
 def test_idle_is_what_is_dropped_beyond_the_change() -> None:

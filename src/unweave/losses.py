@@ -56,6 +56,15 @@ def idle(drop: Tensor, before: Tensor, after: Tensor, seen: float = 0.2) -> Tens
     return F.relu(drop.float().sigmoid() - change / seen).mean()
 
 
+def present(drop: Tensor, share: float = 0.04) -> Tensor:
+    """Cross-entropy of something being dropped, wherever it is: of the mean of each picture's highest logits, a `share` of all.
+
+    drop: logits (N, 1, H, W). A picture as a bag of which one instance at least is positive (Maron and Lozano-Perez 1998)."""
+    highest = drop.float().flatten(1)
+    highest = highest.topk(max(1, round(share * highest.shape[1])), dim=1).values
+    return F.softplus(-highest.mean(1)).mean()
+
+
 def zero(code: Tensor) -> Tensor:
     """Mean |code|: this set has nothing to say here (Benaim et al. 2019, the zero loss)."""
     return code.float().abs().mean()

@@ -17,7 +17,7 @@ without the part, one the part and a soft mask of where it goes, so that everyth
 The preset `paper` is that. Departures of the default:
 1. The common code is the picture's own pixels in 4x4 squares; E_c decides what to drop. Pictures of a with something on them teach it
    where that is (`find`) and, apart, what is behind (`see_through`, `instead`): stickers or (`grafted`) pieces of b, beside pieces of a
-   that shall stay, then also x (`worn`), a with a known part. `idle`: it drops for a change.
+   that shall stay, then also x (`worn`), a with a known part. `idle`: it drops for a change. `present`: of each b it drops something.
 2. The separate code is a vector that steers D2's norms: it says what, E_c's map says where. E_s reads a window around what E_c drops.
    D2's raw colours are one of its own over D1's picture, more or less dense: opaque frames, tinted lenses. E_c does not learn from D2.
 3. `whole`: raw colours are compared with b everywhere, squared, or the mask closes before anything shows. `agree`: the mask of b is
@@ -36,7 +36,6 @@ from torch import Tensor, nn
 
 from unweave import losses
 from unweave.codes import Code, Codes, Output
-from unweave.errors import UserError
 from unweave.masks import binary, painted, visible
 from unweave.method import Adam, Batch, Group, Method, Muon, Phase, Progress, Terms, images
 from unweave.nn import two_sets
@@ -70,23 +69,23 @@ class MaskConfig:
     agree: float = 1.0  # weight of the mask of b being what E_c drops
     as_large: float = 0.5  # weight of x's mask being as large as b's
     idle: float = 0.3  # weight of dropping what is put back as it was
+    present: float = 0.0  # weight of something being dropped of every picture of b
     blur: int = 0  # pixels over which E_c's picture is averaged before D2 sees it
     grafted: float = 0.0  # share of what E_c sees through that is pieces of other pictures instead of stickers
     worn: float = 0.5  # share of what E_c sees through that is x, pictures of a with a part as D2 draws it
     sure: float = 0.0  # added to E_c's logits of dropping in pictures known to be of b, which all show the part
     alone: float = 0.5  # share of the run in which E_c and D1 learn alone (default networks)
+    frozen: bool = False  # E_c and D1 stay as they are and E_s and D2 learn, after `start` (default networks)
     lr: float = 0.01  # step size at its highest: Muon's (paper: Adam's)
     lr_critic: float = 5e-4  # and the critic's, Adam's
 
     def __post_init__(self) -> None:
         two_sets.check("mask", self, (64, 128))
-        if self.blur < 0 or self.blur and self.size % self.blur:
-            raise UserError(f"The blur of mask is 0 or divides the side of {self.size} pixels (2, 4, 8 ...), not {self.blur}.")
 
 
 PRESETS: Mapping[str, MaskConfig] = {
     "default": MaskConfig(),
-    "photographs": MaskConfig(confusion=0.0, idle=0.03, adversary=0.15, blur=4, grafted=0.75, sure=1.0, lr_critic=1e-3),
+    "photographs": MaskConfig(confusion=0.0, idle=0.03, present=0.1, adversary=0.15, blur=4, grafted=0.75, sure=1.0, lr_critic=1e-3),
     "finetune": MaskConfig(alone=0.05, worn=0.875, sure=1.0),  # with `start`, for the same part in other pictures
     "paper": MaskConfig(published=True, separate=25, confusion=0.005, lr=2e-4, lr_critic=2e-4),
 }
@@ -124,14 +123,14 @@ class Mask(Method):
         self.codes = Code("common", "spatial", kept), Code("separate", "spatial" if c.published else "vector", self.absent, domains=("b",))
         moves = Adam(c.lr, (0.9, 0.999)) if c.published else Muon(WarmDecay(c.lr))
         critics, betas = (("critic", "viewer"), (0.5, 0.99)) if c.adversary else (("critic",), (0.9, 0.999))
+        learns = ("separate", "painter") if c.frozen else ("common", "separate", "background", "painter")
         self.groups = {
-            "autoencoder": Group(("common", "separate", "background", "painter"), moves, 5.0, None if c.published else 2000),
+            "autoencoder": Group(learns, moves, 5.0, None if c.published else 2000),
             "critic": Group(critics, Adam(c.lr_critic, betas), clip=5.0, keep=False),
         }
-        main, start = (self.published_loss, 0.0) if c.published else (self.transfer_loss, c.alone)
-        first = () if c.published else (Phase("autoencoder", self.see_loss, stop=start),)
+        main, start = self.published_loss if c.published else self.transfer_loss, 0.0 if c.published or c.frozen else c.alone
         judge = Phase("critic", self.critic_loss, start=start, cost=0.1, precision="fp32" if c.adversary else "auto")
-        self.phases = *first, Phase("autoencoder", main, start=start, cost=2.7), judge
+        self.phases = Phase("autoencoder", self.see_loss, stop=start), Phase("autoencoder", main, start=start, cost=2.7), judge
 
     # -- what it knows ---------------------------------------------------------------------------------------------------------
 
@@ -174,11 +173,10 @@ class Mask(Method):
 
     def transfer_loss(self, batch: Batch, progress: Progress) -> Terms:
         a, b, w, n = batch["a"], batch["b"], self.config, len(batch["a"])
-        with torch.no_grad():  # what a's own pictures teach E_c, `seen` has among its pictures
-            clean_a = self.draw(common_a := self.common(a))
         common_b, drop = self.common.look(b, sure=w.sure)
-        clean_b = self.draw(common_b.detach()).detach()
-        idle, drop = losses.idle(drop, b, clean_b), drop.detach().sigmoid()
+        with torch.no_grad():  # what a's own pictures teach E_c, `seen` has among its pictures
+            clean_a, clean_b = self.draw(common_a := self.common(a)), self.draw(common_b)
+        idle, present, drop = losses.idle(drop, b, clean_b), losses.present(drop - w.sure), drop.detach().sigmoid()
         batch["common"] = torch.cat([common_a, common_b.detach()])  # for the critic's turn
         separate = self.part(b, drop, 1 + 0.05 * progress.randn(n, 3, like=drop))
         what = torch.cat([separate, torch.zeros_like(separate), separate])  # b's own, a with nothing, a with b's part
@@ -195,11 +193,12 @@ class Mask(Method):
         terms.add("recon2_a", losses.absolute(painted(*none, a), a), w.recon2_a)
         terms.add("confusion", losses.domain_confusion(self.critic, common_a, common_b), w.confusion)
         terms.add("idle", idle, w.idle)
+        terms.add("present", present, w.present)
         terms.add("whole", losses.squared(own[1], b), w.whole)
         terms.add("agree", losses.covers(own[0], drop), w.agree)
         large_x, large_b = (mask.sigmoid().mean((1, 2, 3)) for mask, _ in (with_it, own))
         terms.add("as_large", losses.absolute(large_x, large_b.detach()), w.as_large)
-        return terms | self.seen(disturbed(a[:few], b[:few], progress.generator, w.grafted, bare=0.25), wearing)
+        return terms if w.frozen else terms | self.seen(disturbed(a[:few], b[:few], progress.generator, w.grafted, bare=0.25), wearing)
 
     def seen(self, *parts: Soiled) -> Terms:
         """What E_c and D1 make of pictures of a with something on them: what lies behind it, and where it is."""

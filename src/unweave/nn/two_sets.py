@@ -33,6 +33,8 @@ def check(name: str, config: Any, sides: tuple[int, ...]) -> None:
     for share in ("alone", "grafted", "worn"):
         if not 0 <= (value := getattr(config, share, 0.0)) <= 1:
             raise UserError(f'The setting "{share}" of {name} is a share, from 0 to 1, not {value}.')
+    if (blur := getattr(config, "blur", 0)) < 0 or blur and size % blur:
+        raise UserError(f"The blur of {name} is 0 or divides the side of {size} pixels (2, 4, 8 ...), not {blur}.")
     if (again := getattr(config, "again", 0)) < 0:
         raise UserError(f'The setting "again" of {name} says how often E_c looks once more, 0 or more, not {again}.')
 
