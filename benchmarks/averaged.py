@@ -24,10 +24,12 @@ def main() -> None:
     options.add_argument("-o", "--out", type=Path, required=True)
     wish = options.parse_args()
     before, after = uw.load(wish.before), uw.load(wish.after)
-    one, other = before.state_dict(), after.state_dict()
+    one, other = before.kept(), after.kept()
     if {name: x.shape for name, x in one.items()} != {name: x.shape for name, x in other.items()}:
         raise UserError(f"{wish.before} and {wish.after} have other networks: only weights of one size can be averaged.")
-    after.load_state_dict({name: torch.lerp(one[name].float(), x.float(), wish.share).to(x.dtype) for name, x in other.items()})
+    with torch.no_grad():
+        for name, x in other.items():
+            x.copy_(torch.lerp(one[name].float(), x.float(), wish.share))
     runs.export_half(after, wish.out)
 
 

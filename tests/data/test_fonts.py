@@ -104,8 +104,8 @@ def test_varied_fonts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_fonts_beside_the_built_in_ones(tmp_path: Path) -> None:
     for i in range(6):
         make(tmp_path / f"f{i}.ttf", f"Family {i}")
-    source = ClassFolders(str(tmp_path), glyphs=True)
-    own, ours = load(replace(source, glyphs=False), 16), load("glyphs", 16)
+    source = ClassFolders(str(tmp_path), beside="glyphs")
+    own, ours = load(replace(source, beside=None), 16), load("glyphs", 16)
     both = load(source, 16)
     assert isinstance(own, Classed) and isinstance(ours, Classed) and isinstance(both, Classed)
     assert both.classes == ours.classes + own.classes and both.plain == ours.plain and both.grid is not None
@@ -122,5 +122,9 @@ def test_built_in_ones_go_beside_fonts_alone(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     Image.new("L", (9, 9)).save(tmp_path / "one" / "a.png")
     with pytest.raises(UserError, match="beside font files, and .* holds none"):
-        load(ClassFolders(str(tmp_path), glyphs=True), 16)
-    assert run(["train", "funit", "glyphs", "--data.glyphs"]) == 2
+        load(ClassFolders(str(tmp_path), beside="glyphs"), 16)
+    assert run(["train", "funit", "glyphs", "--data.beside", "glyphs"]) == 2
+    for i in range(2):
+        make(tmp_path / f"f{i}.ttf", f"Family {i}")
+    with pytest.raises(UserError, match='glyphs:varied, not "faces"'):
+        load(ClassFolders(str(tmp_path), beside="faces"), 16)

@@ -57,8 +57,8 @@ class Data:
     """Mirror half of the training pictures."""
     data_varied: Annotated[Flag, tyro.conf.arg(name="data.varied")] = False
     """With --data.classes, of font files: learn from five more typefaces made of each (as in glyphs:varied)."""
-    data_glyphs: Annotated[Flag, tyro.conf.arg(name="data.glyphs")] = False
-    """With --data.classes, of font files: learn from the built-in typefaces, too."""
+    data_beside: Annotated[str | None, option("SPEC", name="data.beside")] = None
+    """With --data.classes, of font files: learn from the built-in typefaces, too; glyphs or glyphs:varied."""
 
 
 @dataclass(kw_only=True)
@@ -160,10 +160,10 @@ def source(wish: Data, spec: str | None = None) -> Source:
         raise UsageError(f"--data.n is for built-in sets; {given[0]} give all pictures that are there: leave it out.")
     if wish.data_varied and given != ["--data.classes"]:
         raise UsageError("--data.varied goes with --data.classes DIR, of font files; the built-in typefaces are glyphs:varied.")
-    if wish.data_glyphs and given != ["--data.classes"]:
-        raise UsageError("--data.glyphs goes with --data.classes DIR, of font files; the built-in typefaces alone are glyphs.")
+    if wish.data_beside and given != ["--data.classes"]:
+        raise UsageError("--data.beside goes with --data.classes DIR, of font files; the built-in typefaces alone are glyphs.")
     if wish.data_classes:
-        return ClassFolders(wish.data_classes, wish.data_fit, wish.data_varied, wish.data_glyphs)
+        return ClassFolders(wish.data_classes, wish.data_fit, wish.data_varied, wish.data_beside)
     if wish.data_motion:
         return Motions(wish.data_motion, wish.data_group)
     how: dict[str, Any] = {"group": wish.data_group, "fit": wish.data_fit, "flip": wish.data_flip}

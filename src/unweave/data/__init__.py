@@ -74,7 +74,7 @@ class ClassFolders:
     classes: str
     fit: str = "crop"
     varied: bool = False  # beside each font to learn from, five that are made of it
-    glyphs: bool = False  # beside the fonts, the built-in typefaces
+    beside: str | None = None  # the built-in typefaces that come with the fonts: glyphs or glyphs:varied
 
 
 @dataclass(frozen=True)
@@ -124,9 +124,9 @@ def load(source: Source, size: int = 64, split: str | None = None, seed: int = 0
         from unweave.data.fonts import fonts_in, typefaces
 
         if fonts_in(source.classes):
-            return typefaces(source, size=size, split=split, n=n)
-        if source.glyphs:
-            raise UserError(f"the built-in typefaces go beside font files, and {source.classes} holds none: leave them out.")
+            return typefaces(source, size, split, n)
+        if source.beside:
+            raise UserError(f"{source.beside} goes beside font files, and {source.classes} holds none: leave it out.")
         from unweave.data.class_folders import PictureClasses
 
         return PictureClasses(source, size=size, split=split, n=n)

@@ -151,13 +151,15 @@ class Both(Alphabets):
         return out
 
     def content_source(self) -> Classed:
-        return self if self.split == "train" else typefaces(replace(self.source, varied=False), size=self.size, split="train")
+        return self if self.split == "train" else typefaces(replace(self.source, varied=False, beside="glyphs"), self.size, "train")
 
 
-def typefaces(source: ClassFolders, *, size: int, split: str, n: int | None = None) -> Classed:
-    """The fonts of a folder, beside the built-in typefaces where `source` asks for these."""
+def typefaces(source: ClassFolders, size: int, split: str, n: int | None = None) -> Classed:
+    """The fonts of a folder, after the built-in typefaces where `source` asks for these. Raises UserError for what is none of these."""
+    if source.beside not in (None, "glyphs", "glyphs:varied"):
+        raise UserError(f'only built-in typefaces go beside fonts: glyphs or glyphs:varied, not "{source.beside}".')
     fonts = Fonts(source, size=size, split=split, n=n)
-    return Both(Glyphs(size=size, split=split, varied=source.varied), fonts) if source.glyphs else fonts
+    return Both(Glyphs(size=size, split=split, varied=source.beside != "glyphs"), fonts) if source.beside else fonts
 
 
 def _pictures(root: Path) -> int:
