@@ -18,8 +18,8 @@ from unweave.nn.disturb import disturbed
 TINY = replace(PRESETS["default"], size=32, width=8, separate=8)
 
 
-def progress(fraction: float = 1.0) -> Progress:
-    return Progress(0, 0, fraction, torch.Generator().manual_seed(0))
+def progress() -> Progress:
+    return Progress(0, 0, 1.0, torch.Generator().manual_seed(0))
 
 
 def built(**settings: float) -> Mask:
@@ -86,16 +86,6 @@ def test_something_is_to_be_dropped_of_b_alone() -> None:
     told = [model.transfer_loss(tiny.batch(model), progress()) for model in (plain, sure)]
     assert told[0].values["present"].item() == pytest.approx(told[1].values["present"].item(), rel=1e-4)
     assert told[0].weights["present"] == 0.1 and learners(plain, told[0].values["present"]) == {"common"}
-
-
-def test_frozen_leaves_what_takes_the_part_off_as_it_is() -> None:
-    model = built(frozen=True)
-    assert not any(phase.due(progress(0.1)) for phase in model.phases if phase.name == "see")
-    assert model.groups["autoencoder"].networks == ("separate", "painter")
-    torch.nn.init.normal_(model.painter.last[0].weight, std=0.1)  # it begins at 0
-    terms = model.transfer_loss(tiny.batch(model), progress())
-    assert "find" in built().transfer_loss(tiny.batch(model), progress()).values and "find" not in terms.values
-    assert learners(model, terms.values["whole"] + terms.values["agree"] + terms.values["recon2_b"]) == {"separate", "painter"}
 
 
 def test_what_lies_behind_is_learned_where_something_is_laid_on() -> None:

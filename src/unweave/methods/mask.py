@@ -75,7 +75,6 @@ class MaskConfig:
     worn: float = 0.5  # share of what E_c sees through that is x, pictures of a with a part as D2 draws it
     sure: float = 0.0  # added to E_c's logits of dropping in pictures known to be of b, which all show the part
     alone: float = 0.5  # share of the run in which E_c and D1 learn alone (default networks)
-    frozen: bool = False  # E_c and D1 stay as they are and E_s and D2 learn, after `start` (default networks)
     lr: float = 0.01  # step size at its highest: Muon's (paper: Adam's)
     lr_critic: float = 5e-4  # and the critic's, Adam's
 
@@ -123,14 +122,14 @@ class Mask(Method):
         self.codes = Code("common", "spatial", kept), Code("separate", "spatial" if c.published else "vector", self.absent, domains=("b",))
         moves = Adam(c.lr, (0.9, 0.999)) if c.published else Muon(WarmDecay(c.lr))
         critics, betas = (("critic", "viewer"), (0.5, 0.99)) if c.adversary else (("critic",), (0.9, 0.999))
-        learns = ("separate", "painter") if c.frozen else ("common", "separate", "background", "painter")
         self.groups = {
-            "autoencoder": Group(learns, moves, 5.0, None if c.published else 2000),
+            "autoencoder": Group(("common", "separate", "background", "painter"), moves, 5.0, None if c.published else 2000),
             "critic": Group(critics, Adam(c.lr_critic, betas), clip=5.0, keep=False),
         }
-        main, start = self.published_loss if c.published else self.transfer_loss, 0.0 if c.published or c.frozen else c.alone
+        main, start = (self.published_loss, 0.0) if c.published else (self.transfer_loss, c.alone)
+        first = () if c.published else (Phase("autoencoder", self.see_loss, stop=start),)
         judge = Phase("critic", self.critic_loss, start=start, cost=0.1, precision="fp32" if c.adversary else "auto")
-        self.phases = Phase("autoencoder", self.see_loss, stop=start), Phase("autoencoder", main, start=start, cost=2.7), judge
+        self.phases = *first, Phase("autoencoder", main, start=start, cost=2.7), judge
 
     # -- what it knows ---------------------------------------------------------------------------------------------------------
 
@@ -198,7 +197,7 @@ class Mask(Method):
         terms.add("agree", losses.covers(own[0], drop), w.agree)
         large_x, large_b = (mask.sigmoid().mean((1, 2, 3)) for mask, _ in (with_it, own))
         terms.add("as_large", losses.absolute(large_x, large_b.detach()), w.as_large)
-        return terms if w.frozen else terms | self.seen(disturbed(a[:few], b[:few], progress.generator, w.grafted, bare=0.25), wearing)
+        return terms | self.seen(disturbed(a[:few], b[:few], progress.generator, w.grafted, bare=0.25), wearing)
 
     def seen(self, *parts: Soiled) -> Terms:
         """What E_c and D1 make of pictures of a with something on them: what lies behind it, and where it is."""
