@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fontTools import fontBuilder as builder
+from fontTools.pens.ttGlyphPen import TTGlyphPen
 from PIL import Image
 
 from unweave.cli import run
@@ -16,12 +18,9 @@ from unweave.data.glyphs import CHARACTERS
 from unweave.errors import UserError
 from unweave.recipe import describe, described
 
-builder = pytest.importorskip("fontTools.fontBuilder")
-
 
 def make(path: Path, family: str, characters: str = CHARACTERS, flavor: str | None = None) -> Path:
     """A font file in which each character is a box of its own width."""
-    from fontTools.pens.ttGlyphPen import TTGlyphPen
 
     def box(width: int) -> object:
         pen = TTGlyphPen(None)
