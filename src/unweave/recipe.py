@@ -37,6 +37,7 @@ from unweave.train import train as run_phases
 VALIDATION = 256  # held-out pictures of each set that choose the best snapshot
 PATHS = ("a", "b", "images", "attributes", "classes", "motion")  # fields of a source of data that name a place
 SHOWN = 6  # held-out pictures of each set on a sheet
+TRUSTED = 0.75  # held-out pictures of the two sets that a judge must tell right (chance: .5) to choose among snapshots
 
 logger = logging.getLogger("unweave")
 
@@ -201,14 +202,19 @@ class _Material:
         self.validation = _fixed(held, model, VALIDATION, here.device)
         self.shown = _fixed(held, model, SHOWN, here.device)
         self.judge: Callable[[Tensor], Tensor] | None = None
+        self.chooses = True
         if model.judged and here.rank == 0:
             from unweave.metrics import judges
 
             logger.info("teaching the judge that chooses the best snapshot (once; kept)")
             self.judge = judges.attribute_judge(learned, model.attributes) if model.attributes else judges.set_judge(learned)
+            if not model.attributes and (right := judges.accuracy(self.judge, held, VALIDATION)) < TRUSTED:
+                self.chooses = False
+                logger.warning(f"that judge is right for {right:.0%} of held-out pictures only: not the best snapshot is kept, but the latest")
 
     def score(self, model: Method) -> dict[str, float]:
-        return model.validate(dict(self.validation), self.judge)
+        figures = model.validate(dict(self.validation), self.judge)
+        return figures if self.chooses else {name: value for name, value in figures.items() if name != "score"}
 
     def preview(self, model: Method) -> Sheet:
         return model.preview(dict(self.shown))

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from unweave import methods, recipe, runs
 from unweave.data import BuiltIn, Folders, Table
 from unweave.data import load as open_data
 from unweave.errors import UserError
 from unweave.logs import Tick
+from unweave.metrics import judges
 from unweave.runs import Run
 
 SHORT = {"size": 16, "batch": 2, "images": 24, "precision": "fp32", "device": "cpu", "snapshots": 2}
@@ -61,6 +63,19 @@ def test_a_method_that_asks_for_it_gets_a_judge_of_the_two_sets(folders: Folders
     run = recipe.train("tiny", folders, out="out", on_progress=quiet, **SHORT)
     figures = [line["figures"] for line in run.lines() if "figures" in line]
     assert len(figures) == 2 and all(0.5 < f["seen"] <= 1.0 for f in figures)  # real pictures of b
+
+
+def test_a_judge_that_guesses_chooses_no_snapshot(
+    folders: Folders, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(methods.get("tiny"), "judged", ("a", "b"))
+    monkeypatch.setattr(judges, "set_judge", lambda data: lambda x: torch.zeros(len(x)))
+    run = recipe.train("tiny", folders, out="out", on_progress=quiet, **SHORT)
+    figures = [line["figures"] for line in run.lines() if "figures" in line]
+    assert len(figures) == 2 and all("error" in f and "score" not in f for f in figures)
+    assert "right for 50%" in caplog.text and "the latest" in caplog.text
+    kept, last = (load_file(run.path / f"{name}.safetensors") for name in ("weights", "last"))
+    assert kept.keys() == last.keys() and all(torch.equal(kept[name], last[name]) for name in kept)
 
 
 def test_the_same_words_give_the_same_bytes_and_resume_too(folders: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

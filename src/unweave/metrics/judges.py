@@ -5,8 +5,8 @@ the evaluation's: it also learns from the training split's truth, where there is
 accuracy on the test split is printed beside every figure that rests on it. `attribute_judge` reads labelled attributes, one network with an
 output for each; training and evaluation ask for different seeds.
 
-On photographs so small a network learns too little from some thousand pictures. Where features of a network that has seen many are at hand,
-`feature_judge` reads those.
+Photographs without truth have a second kind: where features of a network that has seen many pictures are at hand, `feature_judge` reads
+those, so that the evaluation's judge and the run's have nothing in common.
 
 A judge must be fair to pictures that are a little wrong, so it is taught with blurred, noisy, stained, moved and recoloured ones, and with
 blends of two pictures whose label is the blend's share (mixup, Zhang et al., 2018): half-visible glasses are half an answer, not a whole
@@ -33,7 +33,7 @@ from unweave.attributes import Attribute, Attributes, agree, numbers, probabilit
 from unweave.data import cache
 from unweave.data.feed import to_float
 from unweave.machine import pick_precision
-from unweave.method import Adam, Batch, Group, Method, Muon, Need, Phase, Progress, Terms, images
+from unweave.method import Batch, Group, Method, Muon, Need, Phase, Progress, Terms, images
 from unweave.metrics.images import Extractor
 from unweave.schedules import WarmDecay
 
@@ -65,11 +65,14 @@ class JudgeConfig:
     size: int = 64  # side of the square pictures
     channels: int = 3
     width: int = 24  # channels of the first stage
-    lr: float = 3e-3
+    lr: float = 0.01  # Muon's
 
 
 class Judge(Method):
-    """A convolutional classifier of about 130,000 parameters: four stages, global average pooling, one linear layer."""
+    """A convolutional classifier of about 130,000 parameters: four stages, and an answer of each cell of the last map.
+
+    A softmax over the cells weighs their answers (attention pooling): a mean over all would drown rims or a mouth in their surroundings.
+    """
 
     name: ClassVar[str] = "judge"
     Config: ClassVar[type] = JudgeConfig
@@ -78,7 +81,7 @@ class Judge(Method):
 
     def __init__(self, config: JudgeConfig):
         super().__init__(config)
-        self.stages, self.head = stages(config), nn.Linear(4 * config.width, 1)
+        self.stages, self.head = stages(config), nn.Conv2d(4 * config.width, 2, 1)
         self.needs = {"a": images(config.size, config.channels), "b": images(config.size, config.channels)}
         self.codes = ()
         self.groups = learning(config)
@@ -86,7 +89,7 @@ class Judge(Method):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, S, S) in [-1, 1] -> (N,) log-odds of showing the part."""
-        return self.head(self.stages(x).mean((2, 3)))[:, 0]
+        return weighed(self.head(self.stages(x))).sum((2, 3))[:, 0]
 
     def part_loss(self, batch: Batch, progress: Progress) -> Terms:
         """Cross-entropy on augmented pictures.
@@ -109,16 +112,12 @@ class Judge(Method):
 
 @dataclass(frozen=True)
 class AttributeJudgeConfig(JudgeConfig):
-    lr: float = 0.01  # Muon's: in as many steps it reads smiles more closely than Adam
     names: tuple[str, ...] = ()  # the attributes, and of each what `attributes.Attribute` says
     classes: tuple[int, ...] = ()
 
 
 class AttributeJudge(Method):
-    """The same stages with an output for each number of the code `attributes`, which looks at places of its own choice.
-
-    A softmax over the last map's cells weighs them: a mean over all cells would drown a mouth in its surroundings.
-    """
+    """The same stages with an output for each number of the code `attributes`, which looks at places of its own choice."""
 
     name: ClassVar[str] = "attribute-judge"
     Config: ClassVar[type] = AttributeJudgeConfig
@@ -131,13 +130,12 @@ class AttributeJudge(Method):
         self.stages, self.head = stages(config), nn.Conv2d(4 * config.width, 2 * width(self.attributes), 1)
         self.needs = {"image": images(config.size, config.channels), "attributes": Need("attributes", (len(config.names),), config.names)}
         self.codes = ()
-        self.groups = {"judge": Group(("stages", "head"), Muon(WarmDecay(config.lr, warm=0.05, decay=0.5, floor=0.02)))}
+        self.groups = learning(config)
         self.phases = (Phase("judge", self.attributes_loss),)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, S, S) in [-1, 1] -> (N, W) logits."""
-        where, what = self.head(self.stages(x)).float().flatten(2).chunk(2, dim=1)
-        return (where.softmax(2) * what).sum(2)
+        return weighed(self.head(self.stages(x))).sum((2, 3))
 
     def attributes_loss(self, batch: Batch, progress: Progress) -> Terms:
         """Cross-entropies on pictures that are moved, a third of them dirty; of a number its expected value is learned.
@@ -161,9 +159,15 @@ def stages(config: JudgeConfig) -> nn.Sequential:
     return nn.Sequential(*found)
 
 
+def weighed(head: Tensor) -> Tensor:
+    """Where to look and what is seen there, (N, 2 * W, s, s) -> what each cell says, (N, W, s, s); the sum over cells is the answer."""
+    where, what = head.float().chunk(2, dim=1)
+    return where.flatten(2).softmax(2).view_as(what) * what
+
+
 def learning(config: JudgeConfig) -> dict[str, Group]:
-    """How a judge learns: its one group."""
-    return {"judge": Group(("stages", "head"), Adam(WarmDecay(config.lr, warm=0.05, decay=0.3, floor=0.02), weight_decay=1e-3))}
+    """How a judge learns: its one group. In as many steps Muon reads smiles, and glasses on photographs, more closely than Adam."""
+    return {"judge": Group(("stages", "head"), Muon(WarmDecay(config.lr, warm=0.05, decay=0.5, floor=0.02)))}
 
 
 def augment(x: Tensor, generator: torch.Generator) -> Tensor:
@@ -345,10 +349,10 @@ def probability(judge: Judge) -> Callable[[Tensor], Tensor]:
 def cam(judge: Judge, x: Tensor) -> Tensor:
     """Class-activation map: where the judge sees the part. (N, C, S, S) in [-1, 1] -> (N, 1, S, S) in [0, 1], each picture's largest is 1.
 
-    The last stage's channels, weighted as the linear layer weighs them, negative evidence dropped. Source: Zhou et al., Learning Deep
-    Features for Discriminative Localization, 2016.
+    What each cell adds to the judge's answer, negative evidence dropped. Source: Zhou et al., Learning Deep Features for Discriminative
+    Localization, 2016, where all cells weigh the same.
     """
-    heat = torch.einsum("nchw,c->nhw", judge.stages(x.float()), judge.head.weight[0]).relu()[:, None]
+    heat = weighed(judge.head(judge.stages(x.float()))).relu()
     heat = F.interpolate(heat, size=x.shape[-2:], mode="bilinear", align_corners=False)
     return heat / heat.amax((1, 2, 3), keepdim=True).clamp(min=1e-8)
 

@@ -20,12 +20,13 @@ from torch import Tensor, nn
 
 from unweave.data.classes import Classed
 from unweave.data.feed import to_float
-from unweave.method import Batch, Method, Need, Phase, Progress, Terms, images
+from unweave.method import Adam, Batch, Group, Method, Need, Phase, Progress, Terms, images
 from unweave.metrics import images as distances
 from unweave.metrics import intervals, judges
 from unweave.metrics.intervals import Estimate
 from unweave.metrics.judges import JudgeConfig
 from unweave.pictures import Sheet
+from unweave.schedules import WarmDecay
 
 SHOTS = (1, 5, 10, 20)
 THIRD = 3  # every third content (or picture of a class) is held out of the judge's lessons, and translated
@@ -85,6 +86,7 @@ class Lessons:
 
 @dataclass(frozen=True)
 class TranslationJudgeConfig(JudgeConfig):
+    lr: float = 3e-3  # Adam's
     classes: int = 2
     contents: int = 0
 
@@ -102,7 +104,8 @@ class TranslationJudge(Method):
         self.stages = judges.stages(config)
         self.head = nn.ModuleDict({"class": nn.Linear(2 * wide, config.classes), "content": nn.Linear(16 * wide, max(1, config.contents))})
         self.needs = {"image": images(config.size, config.channels), "attributes": Need("attributes", (2,))}
-        self.codes, self.groups = (), judges.learning(config)
+        learning = Adam(WarmDecay(config.lr, warm=0.05, decay=0.3, floor=0.02), weight_decay=1e-3)
+        self.codes, self.groups = (), {"judge": Group(("stages", "head"), learning)}
         self.phases = (Phase("judge", self.translation_loss),)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
