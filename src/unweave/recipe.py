@@ -210,7 +210,7 @@ class _Material:
             self.judge = judges.attribute_judge(learned, model.attributes) if model.attributes else judges.set_judge(learned)
             if not model.attributes and (right := judges.accuracy(self.judge, held, VALIDATION)) < TRUSTED:
                 self.chooses = False
-                logger.warning(f"that judge is right for {right:.0%} of held-out pictures only: not the best snapshot is kept, but the latest")
+                logger.warning(f"it is right for {right:.0%} of held-out pictures only: the latest snapshot is kept, not the best")
 
     def score(self, model: Method) -> dict[str, float]:
         figures = model.validate(dict(self.validation), self.judge)

@@ -12,9 +12,9 @@ from PIL import Image
 
 from unweave.cli import run
 from unweave.data import ClassFolders, load
-from unweave.data.classes import Classed
-from unweave.data.fonts import draw_font, placed
-from unweave.data.glyphs import CHARACTERS
+from unweave.data.classes import Classed, FewShot
+from unweave.data.fonts import Both, Fonts, draw_font, placed
+from unweave.data.glyphs import CHARACTERS, Glyphs
 from unweave.errors import UserError
 from unweave.recipe import describe, described
 
@@ -115,6 +115,22 @@ def test_fonts_beside_the_built_in_ones(tmp_path: Path) -> None:
     assert isinstance(test, Classed) and test.content_source().classes == both.classes
     assert len(test.classes) == 61, "one family of six is held out, beside the 60"
     assert described(describe(source)) == replace(source, classes=str(tmp_path.absolute()))
+
+
+def test_every_second_class_asked_for_is_built_in(tmp_path: Path) -> None:
+    """However many fonts there are: of two glyph classes and four fonts, half and a third of the other half."""
+    for i in range(4):
+        make(tmp_path / f"f{i}.ttf", "Family")
+    fonts = load(ClassFolders(str(tmp_path)), 16)
+    assert isinstance(fonts, Fonts) and len(fonts.classes) == 4
+    both = Both(Glyphs(size=16, split="train", n=2), fonts)
+    rows = np.arange(len(both.rows)).repeat(40)
+    asked = both.labels[both.asked(rows, np.arange(len(rows)), seed=1)]
+    counts = np.bincount(asked, minlength=6) / len(asked)
+    assert counts[:2] == pytest.approx([1 / 3, 1 / 3], abs=0.02) and counts[2:] == pytest.approx([1 / 12] * 4, abs=0.02)
+    batches = FewShot(both, 2, 1)
+    cut = torch.cat([batches.batch(at, 8, seed=1)["class_"] for at in (0, 8)])
+    assert torch.equal(batches.batch(0, 16, seed=1)["class_"], cut)
 
 
 def test_built_in_ones_go_beside_fonts_alone(tmp_path: Path) -> None:

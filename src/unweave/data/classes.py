@@ -75,6 +75,10 @@ class Classed(Dataset, ABC):
         found = torch.from_numpy(np.ascontiguousarray(self.pixels(self.rows[at])))
         return found[:, None].expand(-1, 3, -1, -1) if self.grey else found
 
+    def asked(self, rows: Rows, positions: Rows, seed: int) -> Rows:
+        """Whose classes few-shot batches ask for at these positions of the stream, where `rows` are all pictures in a random order."""
+        return rows
+
     def content_source(self) -> "Classed":
         """The set whose pictures are contents: the training classes."""
         if self.split == "train":
@@ -122,6 +126,7 @@ class FewShot(Dataset):
         positions = np.arange(start, start + count)
         found: dict[str, Tensor] = {}
         rows = {stream: self._order(stream, positions, seed) for stream in self.streams}
+        rows["class"] = self.inner.asked(rows["class"], positions, seed)
         for stream in self.streams:
             found |= self._samples(stream, rows[stream], positions, seed, self.asked)
         return found | {"truth": self._truth(rows["content"], rows["class"])} if "truth" in self.asked & self.offers.keys() else found

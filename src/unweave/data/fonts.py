@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from unweave.data import ClassFolders, cache
 from unweave.data.classes import Classed, Rows, split_classes
+from unweave.data.dataset import coin
 from unweave.data.folders import list_pictures
 from unweave.data.glyphs import CHARACTERS, Alphabets, Glyphs, Lettered
 from unweave.data.vary import LONGEST
@@ -125,7 +126,11 @@ class Fonts(Lettered):
 
 
 class Both(Alphabets):
-    """Two sets of typefaces as one: the classes of `first`, then those of `second`; both show the same characters."""
+    """Two sets of typefaces as one: the classes of `first`, then those of `second`; both show the same characters.
+
+    Of the classes that few-shot batches ask for, every second one, by chance, is of `first`, the rest are of both: the fonts of a computer
+    are many, and models that read them all as often forgot the display faces.
+    """
 
     source: ClassFolders
 
@@ -149,6 +154,9 @@ class Both(Alphabets):
         ours = rows < len(first.rows)
         out[ours], out[~ours] = first.pixels(first.rows[rows[ours]]), second.pixels(second.rows[rows[~ours] - len(first.rows)])
         return out
+
+    def asked(self, rows: Rows, positions: Rows, seed: int) -> Rows:
+        return np.where(coin("set", positions, seed), rows % len(self.sets[0].rows), rows)
 
     def content_source(self) -> Classed:
         return self if self.split == "train" else typefaces(replace(self.source, varied=False, beside="glyphs"), self.size, "train")
