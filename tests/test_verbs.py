@@ -166,6 +166,17 @@ def test_remove_with_a_mask_keeps_the_rest_to_the_pixel() -> None:
     torch.testing.assert_close(soft, B[:, 1:] * clean + (1 - B[:, 1:]) * B)
 
 
+def test_remove_again_goes_on_from_what_it_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    once = verbs.removed(Painter(), B)
+    assert once.image is not None and once.mask is not None
+    rest = verbs.removed(Painter(), once.image)
+    assert rest.image is not None and rest.mask is not None and not torch.equal(rest.image, once.image)
+    monkeypatch.setattr(Painter, "again", 1)
+    twice = verbs.removed(Painter(), B)
+    assert twice.image is not None and torch.equal(twice.image, rest.image)
+    torch.testing.assert_close(twice.mask, 1 - (1 - once.mask) * (1 - rest.mask))
+
+
 def test_segment_is_the_mask_of_the_pictures_own_codes_where_it_changes_them() -> None:
     b = torch.zeros(1, 2, SIZE, SIZE)
     b[:, 1] = -1.0  # as the background, which is -1 there: nothing would change

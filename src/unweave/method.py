@@ -281,6 +281,11 @@ class Method(nn.Module):
         """Side of its square pictures in pixels, or frames of the clips that it is trained on."""
         return self.config.size
 
+    @property
+    def again(self) -> int:
+        """How often `remove` of a model with masks goes on from what it has left: the setting of that name, where there is one."""
+        return getattr(self.config, "again", 0)
+
     def work(self, start: float, stop: float) -> float:
         """How long it takes to go from one fraction of a run to another, by the phases' `cost`: to compare with other stretches of it."""
         return sum(p.cost / p.every * max(0.0, min(stop, p.stop) - max(start, p.start)) for p in self.phases)

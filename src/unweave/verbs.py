@@ -134,7 +134,8 @@ def intersection(model: Method, image: Tensor, domain: str | None = None) -> Ten
 
 @torch.no_grad()
 def remove(model: Method, image: Tensor) -> Tensor:
-    """The picture without the part. With a mask m: m * clean + (1 - m) * picture, so that the rest stays to the pixel.
+    """The picture without the part. With a mask m: m * clean + (1 - m) * picture, so that the rest stays to the pixel; `model.again` times
+    more of what that has left.
 
     image: pictures of set b, (N, C, S, S) -> (N, C, S, S).
     """
@@ -143,14 +144,16 @@ def remove(model: Method, image: Tensor) -> Tensor:
 
 @torch.no_grad()
 def removed(model: Method, image: Tensor) -> Output:
-    """`remove` with everything the decoder says (the mask too)."""
+    """`remove` with everything the decoder says (the mask too; of a model that removes again, of all rounds together)."""
     require(model, "remove")
-    codes = model.encode(image, domain="b")
     if not model.masks:
-        return model.decode(codes.zero("separate"))
-    own = model.decode(codes, onto=image)
-    assert own.mask is not None and own.background is not None
-    return Output(own.mask * own.background + (1 - own.mask) * image, mask=own.mask, background=own.background)
+        return model.decode(model.encode(image, domain="b").zero("separate"))
+    left, mask = image, torch.zeros_like(image[:, :1])
+    for _ in range(1 + model.again):
+        own = model.decode(model.encode(left, domain="b"), onto=left)
+        assert own.mask is not None and own.background is not None
+        left, mask = own.mask * own.background + (1 - own.mask) * left, mask + own.mask * (1 - mask)
+    return Output(left, mask=mask, background=own.background)
 
 
 @torch.no_grad()

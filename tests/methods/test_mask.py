@@ -80,6 +80,15 @@ def test_pictures_of_b_are_sure_to_have_something_to_drop() -> None:
         torch.testing.assert_close(sure.remove(x), sure.decode(codes, onto=x).mask * (sure.draw(common).clamp(-1, 1) - x) + x)
 
 
+def test_how_often_it_removes_can_be_changed_in_a_trained_model() -> None:
+    model = built()
+    b = tiny.batch(model)["b"]
+    thrice = model.remove(model.remove(model.remove(b)))
+    assert not torch.equal(thrice, model.remove(b))
+    model.config = replace(model.config, again=2)
+    assert torch.equal(model.remove(b), thrice)
+
+
 def test_something_is_to_be_dropped_of_b_alone() -> None:
     """Whatever is added to the logits of b: only what E_c itself says counts."""
     plain, sure = (built(present=0.1, sure=much) for much in (0.0, 3.0))

@@ -74,6 +74,7 @@ class MaskConfig:
     grafted: float = 0.0  # share of what E_c sees through that is pieces of other pictures instead of stickers
     worn: float = 0.5  # share of what E_c sees through that is x, pictures of a with a part as D2 draws it
     sure: float = 0.0  # added to E_c's logits of dropping in pictures known to be of b, which all show the part
+    again: int = 0  # how often, in edits, the part is taken off once more from what removing it has left
     alone: float = 0.5  # share of the run in which E_c and D1 learn alone (default networks)
     lr: float = 0.01  # step size at its highest: Muon's (paper: Adam's)
     lr_critic: float = 5e-4  # and the critic's, Adam's
@@ -84,7 +85,7 @@ class MaskConfig:
 
 PRESETS: Mapping[str, MaskConfig] = {
     "default": MaskConfig(),
-    "photographs": MaskConfig(confusion=0.0, idle=0.03, present=0.1, adversary=0.15, blur=4, grafted=0.75, sure=1.0, lr_critic=1e-3),
+    "photographs": MaskConfig(confusion=0.0, idle=0.03, present=0.1, adversary=0.15, blur=4, grafted=0.75, sure=1, again=1, lr_critic=1e-3),
     "finetune": MaskConfig(alone=0.05, worn=0.875, sure=1.0),  # with `start`, for the same part in other pictures
     "paper": MaskConfig(published=True, separate=25, confusion=0.005, lr=2e-4, lr_critic=2e-4),
 }
