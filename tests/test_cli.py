@@ -77,8 +77,12 @@ def test_train_then_go_on_then_use(say: Say, folders: Path, tmp_path: Path) -> N
 
     status, text, error = say("resume", out)
     assert status == 0 and "has finished" in error and last(text) == out
-    status, text, error = say("resume", out, "--images", 96)
-    assert status == 0 and Run(out).images == 96
+    status, text, error = say("resume", out, "--images", 96, "--lr", 0.002)
+    assert status == 0 and Run(out).images == 96 and Run(out).config["config"]["lr"] == 0.002
+    status, text, error = say("resume", out, "--images", 128, "--width", 16)
+    assert status == 1 and "leave its width as" in error and Run(out).config["config"]["width"] == 8
+    status, text, error = say("resume", out, "--help")
+    assert status == 0 and "--recon2-b" in text.replace("_", "-") and "--images" in text
     status, _, error = say("train", "mask", *data, *TINY, "--images", 64, "--out", out)
     assert status == 1 and "not empty" in error and f"unweave resume {out}" in error
     assert Run(out).images == 96

@@ -169,8 +169,17 @@ def train(
     return _go(model, Run(folder), asked, material, on_progress, begun)
 
 
-def resume(run: str | Path | Run, images: int | None = None, on_progress: Callable[[Tick], None] | None = None) -> Run:
-    """Train on from where a run's folder stands; `images`: a new, larger length. A finished run is returned as it is."""
+def resume(
+    run: str | Path | Run,
+    images: int | None = None,
+    on_progress: Callable[[Tick], None] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Run:
+    """Train on from where a run's folder stands, critics and all; a finished run is returned as it is.
+
+    images: a new, larger length. overrides: settings of the method that are others from here on, such as weights of losses or `lr`; the
+    log says when they changed. Raises UserError for a length that has been read already, and for settings that ask for other networks.
+    """
     run = run if isinstance(run, Run) else Run(run)
     known = {field.name for field in dataclasses.fields(Settings)}
     values = {name: value for name, value in run.config["settings"].items() if name in known}
@@ -180,13 +189,21 @@ def resume(run: str | Path | Run, images: int | None = None, on_progress: Callab
         values |= {"images": images, "minutes": None}
     asked = Settings(**values)
     if images is None and run.finished:
+        if overrides:
+            raise UserError(f"{run.path} has finished: say how many images it shall read in all with its new settings.")
         return run
     here = place(asked.device)
     torch.manual_seed(asked.seed)
-    model = runs.build(get(run.config["method"]), run.config["config"])
+    kind, changes = get(run.config["method"]), dict(overrides or {})
+    model = runs.build(kind, run.config["config"] | changes)
+    if changes:
+        fits(runs.build(kind, run.config["config"]), model, critics=True)
     material = _Material(model, described(run.config["data"]), asked)
-    if images is not None and here.rank == 0:
-        run.settle(images=images, minutes=None)
+    if here.rank == 0:
+        if images is not None or changes:
+            run.settle({name: model.settings()[name] for name in changes}, images=asked.images, minutes=asked.minutes)
+        if changes:
+            run.log({"step": run.facts["step"], "changed": changes})
     _wait(here.world)
     return _go(model, run, asked, material, on_progress)
 
@@ -220,14 +237,14 @@ class _Material:
         return model.preview(dict(self.shown))
 
 
-def fits(begun: Method, model: Method) -> None:
-    """Raises UserError unless the weights that `begun` has are weights of `model` too."""
-    have = begun.kept()
-    for name, tensor in model.kept().items():
-        if name not in have or have[name].shape != tensor.shape:
+def fits(begun: Method, model: Method, critics: bool = False) -> None:
+    """Raises UserError unless the weights that `begun` has are weights of `model` too; of critics as well, where they are to be kept."""
+    have, wanted = (one.state_dict() if critics else one.kept() for one in (begun, model))
+    for name in have | wanted if critics else wanted:
+        if name not in have or name not in wanted or have[name].shape != wanted[name].shape:
             changed = [k for k, v in model.settings().items() if v != begun.settings()[k]]
             raise UserError(
-                f"The model to start from has other networks ({name.split('.')[0]}): "
+                f"{'The run' if critics else 'The model to start from'} has other networks ({name.split('.')[0]}): "
                 f"leave its {', '.join(changed) or 'settings'} as they are."
             )
 

@@ -102,9 +102,10 @@ class Run:
         write(Path(path) / "config.json", (json.dumps(config, indent=2) + "\n").encode())
         return cls(path)
 
-    def settle(self, **settings: Any) -> None:
-        """Changes settings, here and in config.json."""
+    def settle(self, config: Mapping[str, Any] | None = None, **settings: Any) -> None:
+        """Changes settings of the training, and of the method (`config`), here and in config.json."""
         self.config["settings"].update(settings)
+        self.config["config"].update(config or {})
         write(self.path / "config.json", (json.dumps(self.config, indent=2) + "\n").encode())
 
     # -- what training writes --------------------------------------------------------------------------------------------------
@@ -226,14 +227,23 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return about, load_file(path)
 
 
-def build(kind: type[Method], values: Mapping[str, Any]) -> Method:
-    """A method from its config as JSON values. Raises UserError for a config that is not its own."""
+def configured(kind: type[Method], values: Mapping[str, Any]) -> Any:
+    """A method's config from JSON values. Raises UserError for one that is not its own."""
     fields = {field.name: field for field in dataclasses.fields(kind.Config)}
     for name in values:
         if name not in fields:
             raise UserError(f'{kind.name} has no setting "{name}"; {did_you_mean(name, fields)}.')
     try:
-        return kind(kind.Config(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}))
+        return kind.Config(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+    except (TypeError, ValueError) as error:
+        raise UserError(f"This config does not fit {kind.name}: {error}.") from error
+
+
+def build(kind: type[Method], values: Mapping[str, Any]) -> Method:
+    """A method from its config as JSON values. Raises UserError for a config that is not its own."""
+    config = configured(kind, values)
+    try:
+        return kind(config)
     except (TypeError, ValueError) as error:
         raise UserError(f"This config does not fit {kind.name}: {error}.") from error
 

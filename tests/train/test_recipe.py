@@ -117,6 +117,26 @@ def test_finished_and_longer(folders: Folders) -> None:
     assert run.finished and run.images == 40 and run.config["settings"]["images"] == 40
 
 
+def test_a_run_goes_on_with_other_settings(folders: Folders) -> None:
+    run = recipe.train("tiny", folders, out="out", on_progress=quiet, **SHORT)
+    before = run.read_state()
+    for wrong, says in (
+        ({"lr": 1e-9}, "has finished: say how many images"),
+        ({"width": 5, "images": 40}, "The run has other networks .*leave its width as"),
+        ({"rate": 1.0, "images": 40}, 'tiny has no setting "rate"'),
+    ):
+        with pytest.raises(UserError, match=says):
+            recipe.resume("out", wrong.pop("images", None), quiet, wrong)
+    assert Run("out").config == run.config and not any("changed" in line for line in run.lines())
+    on = recipe.resume("out", 40, quiet, {"lr": 1e-12})
+    assert on.finished and on.config["config"] == run.config["config"] | {"lr": 1e-12}
+    assert [line for line in on.lines() if "changed" in line] == [{"step": 6, "changed": {"lr": 1e-12}}]
+    model, after = runs.load("out/last.safetensors", methods.get), on.read_state()
+    assert model.config.lr == 1e-12 and before and after
+    for name, _ in model.named_parameters():  # as they were: they were read, and hardly any step was made
+        torch.testing.assert_close(after[0][f"method/{name}"], before[0][f"method/{name}"], atol=1e-6, rtol=0)
+
+
 def test_a_finished_run_settles_its_weights_once_and_anew_after_more(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
     tiny, seen = methods.get("tiny"), []
 

@@ -95,7 +95,10 @@ class Running(Data):
 
 @dataclass(kw_only=True)
 class Resume:
-    """Go on with a run that was stopped, as if it never had been."""
+    """Go on with a run that was stopped, as if it never had been.
+
+    unweave resume RUN --help lists its method's settings: those that need no other networks, such as --lr, may change.
+    """
 
     run: Annotated[Positional[str], words("RUN")]
     """The run's folder."""
@@ -120,18 +123,24 @@ def train(argv: list[str]) -> int:
 
 
 def resume(argv: list[str]) -> int:
-    """unweave resume RUN [--images N]"""
-    wish = parse(Resume, argv, "resume")
-    from unweave import recipe
-    from unweave.runs import Run
+    """unweave resume RUN [--images N] [settings of its method]"""
+    folder = next((word for word in argv if (Path(word) / "config.json").is_file()), None) or parse(Resume, argv, "resume").run
+    from unweave import recipe, runs
+    from unweave.methods import get
 
-    run = Run(wish.run)
+    run = runs.Run(folder)
+    config = runs.configured(get(run.config["method"]), run.config["config"])
+    own: Any = tyro.conf.OmitArgPrefixes[type(config)]  # type: ignore[misc]
+    kind: Any = dataclasses.make_dataclass("Resume", [("method", own, field(default=config))], bases=(Resume,), kw_only=True)
+    wish = parse(kind, argv, "resume", kind(run=str(run.path)))
     images = None if wish.images is None else count(wish.images, "--images")
-    if run.finished and images is None:
+    before = dataclasses.asdict(config)
+    changes = {name: value for name, value in dataclasses.asdict(wish.method).items() if value != before[name]}
+    if run.finished and images is None and not changes:
         say(f"This run has finished: it has read all of its {run.images:,} images; --images N lets it read more.")
         result(run.path)
         return 0
-    return _ended(recipe.resume(run, images))
+    return _ended(recipe.resume(run, images, overrides=changes))
 
 
 def source(wish: Data, spec: str | None = None) -> Source:
