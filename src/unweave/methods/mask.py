@@ -74,7 +74,7 @@ class MaskConfig:
     grafted: float = 0.0  # share of what E_c sees through that is pieces of other pictures instead of stickers
     worn: float = 0.5  # share of what E_c sees through that is x, pictures of a with a part as D2 draws it
     sure: float = 0.0  # added to E_c's logits of dropping in pictures known to be of b, which all show the part
-    again: int = 0  # how often, in edits, the part is taken off once more from what removing it has left
+    again: int = 0  # how often removals take the part off once more, from what is left
     alone: float = 0.5  # share of the run in which E_c and D1 learn alone (default networks)
     lr: float = 0.01  # step size at its highest: Muon's (paper: Adam's)
     lr_critic: float = 5e-4  # and the critic's, Adam's
