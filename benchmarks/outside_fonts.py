@@ -56,6 +56,14 @@ tlwg-sawasdee-ttf tlwg-typist-ttf tlwg-umpush-ttf train tuffy ubuntu-title uniku
 NPM = "https://registry.npmjs.org"
 LIST = f"{NPM}/google-font-metadata/-/google-font-metadata-6.0.8.tgz"  # says of which kind a family is
 WEB = "display", "handwriting"  # kinds of families to learn from
+NOT_TO_READ = (
+    "libre-barcode",
+    "linefont",
+    "wavefont",
+    "redacted",
+    "flow-",
+    "playwrite",
+)  # bars and blocks; the last, 70 school hands nearly alike
 KINDS = (".ttf", ".otf", ".woff", ".woff2")
 LEARNED = 4  # files of one family to learn from
 LIKE = 0.85
@@ -102,7 +110,8 @@ def web_family(name: str) -> dict[str, bytes]:
 def web_fonts() -> Iterator[tuple[str, list[Path]]]:
     """Each family of the kinds WEB and its files, which are gone when the next one comes."""
     families = json.load(archive(LIST).extractfile("package/data/api-response.json"))
-    names = [entry["family"].lower().replace(" ", "-") for entry in families if entry["category"] in WEB and "latin" in entry["subsets"]]
+    wanted = [entry["family"] for entry in families if entry["category"] in WEB and "latin" in entry["subsets"]]
+    names = [name for family in wanted if not (name := family.lower().replace(" ", "-")).startswith(NOT_TO_READ)]
     with ThreadPoolExecutor(8) as pool:
         for name, files in zip(names, pool.map(web_family, names), strict=True):
             with tempfile.TemporaryDirectory() as folder:
