@@ -56,14 +56,8 @@ tlwg-sawasdee-ttf tlwg-typist-ttf tlwg-umpush-ttf train tuffy ubuntu-title uniku
 NPM = "https://registry.npmjs.org"
 LIST = f"{NPM}/google-font-metadata/-/google-font-metadata-6.0.8.tgz"  # says of which kind a family is
 WEB = "display", "handwriting"  # kinds of families to learn from
-NOT_TO_READ = (
-    "libre-barcode",
-    "linefont",
-    "wavefont",
-    "redacted",
-    "flow-",
-    "playwrite",
-)  # bars and blocks; the last, 70 school hands nearly alike
+# starts of names: bars and blocks, and at last 70 school hands that are nearly alike
+NOT_TO_READ = tuple("libre-barcode linefont wavefont redacted flow- playwrite".split())
 KINDS = (".ttf", ".otf", ".woff", ".woff2")
 LEARNED = 4  # files of one family to learn from
 LIKE = 0.85
@@ -86,6 +80,7 @@ def debian_fonts(packages: list[str]) -> Iterator[tuple[str, list[Path]]]:
 
 
 def archive(address: str) -> tarfile.TarFile:
+    """A package's files, read into memory. Raises OSError where there is none."""
     with urllib.request.urlopen(address, timeout=60) as answer:
         return tarfile.open(fileobj=io.BytesIO(answer.read()))
 
