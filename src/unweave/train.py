@@ -276,8 +276,8 @@ def train(
     if state := run.read_state():
         tensors, facts = state
         if facts["per_step"] != job.per_step:
-            change = f"{facts['per_step']} images a step and would now read {job.per_step}"
-            raise UserError(f"This run reads {change}: resume it with as many processes as before.")
+            change = f"reads {facts['per_step']} images a step and would now read {job.per_step}: resume it with as many processes"
+            raise UserError(f"This run {change} and settings that read as much, or train a new one with --start {run.path}.")
         try:
             job.restore(tensors, facts["step"], facts["seconds"])
         except (RuntimeError, ValueError, KeyError) as error:

@@ -347,7 +347,7 @@ def test_a_longer_run_goes_on(tmp_path: Path) -> None:
 
 def test_another_number_of_processes_is_refused(tmp_path: Path) -> None:
     go(make(), tmp_path / "run", 4)
-    with pytest.raises(UserError, match="reads 8 images a step and would now read 4"):
+    with pytest.raises(UserError, match="reads 8 images a step and would now read 4: .* --start .*run"):
         go(make(), tmp_path / "run", 8, batch=2)
 
 
