@@ -41,6 +41,17 @@ def test_zero_gradients_move_nothing() -> None:
     assert all(torch.equal(a, b) for a, b in zip(before, layer.parameters(), strict=True))
 
 
+def test_momentum_without_gradients_fades_to_none_and_never_to_subnormal_numbers() -> None:
+    table = nn.Parameter(torch.randn(40, 20))
+    optimiser = Muon([table], lr=0.1, momentum=0.5)
+    for step in range(140):  # .5 ** 140 would be subnormal
+        table.grad = torch.zeros_like(table)
+        table.grad[20 if step else slice(None)] = 1.0  # after the first step one row alone is asked for
+        optimiser.step()
+    momentum = optimiser.state[table]["momentum"]
+    assert momentum[20].eq(1.0).all() and momentum.count_nonzero() == 20
+
+
 def test_thin_matrices_and_biases_move_as_with_adam() -> None:
     torch.manual_seed(0)
     one, two = nn.Linear(40, 3), nn.Linear(40, 3)

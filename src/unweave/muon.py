@@ -11,10 +11,12 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 THIN = 16  # a matrix with fewer rows or columns moves by Adam
 STEPS = 5  # of the Newton-Schulz iteration
+TINY = 1e-30  # momentum below it is none: a table's rows that seldom get a gradient would fade to subnormal numbers, which are slow
 QUINTIC = (3.4445, -4.7750, 2.0315)  # its coefficients: singular values go to 0.7..1.2, fast rather than exactly to 1
 
 
@@ -56,7 +58,7 @@ class Muon(torch.optim.Optimizer):
             assert p.grad is not None
             state, beta = self.state[p], group["momentum"]
             average = state.setdefault("momentum", torch.zeros_like(p))
-            average.lerp_(p.grad, 1 - beta)
+            average.copy_(F.hardshrink(average.lerp_(p.grad, 1 - beta), TINY))
             ahead.append(p.grad.lerp(average, beta).flatten(1))  # Nesterov's look ahead
         updates = orthogonalised(torch.stack(ahead))
         rows, columns = updates.shape[1:]
