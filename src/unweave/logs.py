@@ -30,16 +30,16 @@ class Tick:
 class Log:
     """The log of a run: raw terms, averaged since the last line. TensorBoard shows the same numbers."""
 
-    def __init__(self, run: Run, step: int):
+    def __init__(self, run: Run, images: int):
         self.run = run
         self.sums: dict[str, tuple[float, int]] = {}
-        run.cut_log(step)
+        run.cut_log(images)
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
             self.board: Any = None
         else:
-            self.board = SummaryWriter(str(run.path / "tensorboard"), purge_step=step + 1)
+            self.board = SummaryWriter(str(run.path / "tensorboard"), purge_step=images + 1)
 
     def every(self, total: int | None) -> int:
         """Steps from line to line: by the step, not by the clock, and about a thousand lines for a long run."""

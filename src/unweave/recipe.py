@@ -203,7 +203,7 @@ def resume(
         if images is not None or changes:
             run.settle({name: model.settings()[name] for name in changes}, images=asked.images, minutes=asked.minutes)
         if changes:
-            run.log({"step": run.facts["step"], "changed": changes})
+            run.log({"step": run.facts["step"], "images": run.images, "changed": changes})
     _wait(here.world)
     return _go(model, run, asked, material, on_progress)
 
@@ -283,7 +283,7 @@ def _settle(run: Run, samples: int, feed: Feed) -> None:
         model = runs.load(run.path / f"{name}.safetensors", get, feed.device)
         model.settle(feed(i) for i in range(max(1, samples // feed.batch)))
         run.write_weights(name, model)
-    run.log({"step": run.facts["step"], "settled": samples})
+    run.log({"step": run.facts["step"], "images": run.images, "settled": samples})
 
 
 def _fixed(held: Dataset, model: Method, count: int, device: torch.device) -> Batch:

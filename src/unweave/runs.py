@@ -148,9 +148,9 @@ class Run:
         whole = file.read_text().split("\n")[:-1] if file.exists() else []
         return [json.loads(line) for line in whole]
 
-    def cut_log(self, step: int) -> None:
-        """Drops what was logged after `step`: those steps will be done again."""
-        kept = [line for line in self.lines() if line["step"] <= step]
+    def cut_log(self, images: int) -> None:
+        """Drops what was logged after so many images: they will be read again."""
+        kept = [line for line in self.lines() if line["images"] <= images]
         write(self.path / "log.jsonl", "".join(json.dumps(line) + "\n" for line in kept).encode())
 
     def write_card(self) -> None:

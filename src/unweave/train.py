@@ -275,15 +275,14 @@ def train(
     best: float | None = None
     if state := run.read_state():
         tensors, facts = state
-        if facts["per_step"] != job.per_step:
-            change = f"reads {facts['per_step']} images a step and would now read {job.per_step}: resume it with as many processes"
-            raise UserError(f"This run {change} and settings that read as much, or train a new one with --start {run.path}.")
+        if (world := facts["world"]) != here.world:
+            raise UserError(f"This run is of {world} processes at once, not of {here.world}: resume it with as many as before.")
         try:
-            job.restore(tensors, facts["step"], facts["seconds"])
+            job.restore(tensors, facts["images"] // job.per_step, facts["seconds"])
         except (RuntimeError, ValueError, KeyError) as error:
             raise UserError(f"The state of {run.path} is of another version of this method: train anew.") from error
-        best = facts["best"]
-    log = Log(run, job.step) if here.rank == 0 else None
+        best = facts["best"] if facts["per_step"] == job.per_step else None  # changed settings read other pictures and score otherwise
+    log = Log(run, job.images) if here.rank == 0 else None
     clock, saved = time.monotonic() - job.seconds, time.monotonic()
     begun, before, pace, stop = job.step, job.seconds, 0.0, False
 
@@ -294,7 +293,8 @@ def train(
 
     def save() -> None:
         run.write_weights("last", job.settled())
-        facts = {"step": job.step, "images": job.images, "seconds": job.seconds, "best": best, "per_step": job.per_step}
+        facts = {"step": job.step, "images": job.images, "seconds": job.seconds, "best": best}
+        facts |= {"per_step": job.per_step, "world": here.world}
         run.write_state(job.tensors(), facts)
 
     with signals() as heard, memory(settings.batch):

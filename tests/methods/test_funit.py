@@ -1,11 +1,13 @@
 """funit: what its losses do, that the class steers only what it may, and what it refuses."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from contract import tiny
+from unweave import recipe
 from unweave.codes import Codes
 from unweave.errors import UserError
 from unweave.method import Progress
@@ -102,6 +104,19 @@ def test_pairs_are_compared_with_their_truth() -> None:
         assert torch.equal(drawn, batch["translated"]), "the critic reads what was drawn"
         assert one.translator_loss({**batch, "truth": drawn}, progress()).values["reconstruct"] < 1e-6
     assert one.translator_loss({**batch, "truth": -drawn}, progress()).values["reconstruct"] > 0.1
+
+
+def test_a_run_with_class_labels_goes_on_with_pairs(tmp_path: Path) -> None:
+    """Its critic goes on, too; steps read fewer pictures then, without mates."""
+    small = {"overrides": {"size": 32, "width": 4}, "batch": 2, "snapshots": 1, "precision": "fp32", "on_progress": lambda _: None}
+    run = recipe.train("funit", "glyphs", out=tmp_path / "run", images=36, **small)
+    before = run.read_state()
+    on = recipe.resume(run, 60, lambda _: None, {"paired": True, "lr": 1e-12, "critic_lr": 1e-12})
+    after = on.read_state()
+    assert before[1]["per_step"] == 18 and after[1]["per_step"] == 12 and on.finished and on.images == 60
+    assert before[1]["step"] == 2 and after[1]["step"] == 5
+    for name in ("critic.own.weight", "decoder.last.weight", "class_encoder.body.0.weight"):
+        torch.testing.assert_close(after[0][f"method/{name}"], before[0][f"method/{name}"], atol=1e-6, rtol=0)
 
 
 def test_a_reconstruction_teaches_the_translation_to_keep_its_content() -> None:

@@ -88,14 +88,14 @@ def test_settings_and_standing(run: Run) -> None:
 
 
 def test_log_is_cut_at_the_state(run: Run) -> None:
-    for step in (1, 2, 3):
-        run.log({"step": step})
+    for images in (1, 2, 3):
+        run.log({"images": images})
     with (run.path / "log.jsonl").open("a") as file:
-        file.write('{"step": 4, "ima')  # killed while writing
-    assert [line["step"] for line in run.lines()] == [1, 2, 3]
+        file.write('{"images": 4, "st')  # killed while writing
+    assert [line["images"] for line in run.lines()] == [1, 2, 3]
     run.cut_log(2)
-    run.log({"step": 3, "again": True})
-    assert run.lines() == [{"step": 1}, {"step": 2}, {"step": 3, "again": True}]
+    run.log({"images": 3, "again": True})
+    assert run.lines() == [{"images": 1}, {"images": 2}, {"images": 3, "again": True}]
 
 
 def test_sample_is_a_picture(run: Run) -> None:

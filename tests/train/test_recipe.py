@@ -130,7 +130,7 @@ def test_a_run_goes_on_with_other_settings(folders: Folders) -> None:
     assert Run("out").config == run.config and not any("changed" in line for line in run.lines())
     on = recipe.resume("out", 40, quiet, {"lr": 1e-12})
     assert on.finished and on.config["config"] == run.config["config"] | {"lr": 1e-12}
-    assert [line for line in on.lines() if "changed" in line] == [{"step": 6, "changed": {"lr": 1e-12}}]
+    assert [line for line in on.lines() if "changed" in line] == [{"step": 6, "images": 24, "changed": {"lr": 1e-12}}]
     model, after = runs.load("out/last.safetensors", methods.get), on.read_state()
     assert model.config.lr == 1e-12 and before and after
     for name, _ in model.named_parameters():  # as they were: they were read, and hardly any step was made

@@ -346,9 +346,22 @@ def test_a_longer_run_goes_on(tmp_path: Path) -> None:
 
 
 def test_another_number_of_processes_is_refused(tmp_path: Path) -> None:
-    go(make(), tmp_path / "run", 4)
-    with pytest.raises(UserError, match="reads 8 images a step and would now read 4: .* --start .*run"):
-        go(make(), tmp_path / "run", 8, batch=2)
+    run, _ = go(make(), tmp_path / "run", 4)
+    tensors, facts = run.read_state()
+    run.write_state(tensors, facts | {"world": 2})
+    with pytest.raises(UserError, match="of 2 processes at once, not of 1: resume it with as many"):
+        go(make(), tmp_path / "run", 8)
+
+
+def test_a_run_that_now_reads_other_pictures_goes_on_at_its_images(tmp_path: Path) -> None:
+    """Half as many a step, as where other settings need other pictures: where the run stands is a number of images, not of steps."""
+    run, first = go(make(), tmp_path / "run", 20, score=lambda _: {"score": 5.0})
+    heard: list[Tick] = []
+    _, result = go(make(), tmp_path / "run", 60, batch=BATCH // 2, score=lambda _: {"score": 1.0}, on_progress=heard.append)
+    assert first.images == 160 and heard[0].images == 160 + BATCH and heard[0].step == 41
+    assert (result.images, result.step, result.score) == (240, 60, 1.0), "scores of other pictures say nothing about these"
+    images = [line["images"] for line in run.lines()]
+    assert images == sorted(images) and images[0] == 80 and images[-1] == 240
 
 
 def test_a_state_of_other_networks_is_refused(tmp_path: Path) -> None:

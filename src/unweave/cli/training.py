@@ -97,7 +97,7 @@ class Running(Data):
 class Resume:
     """Go on with a run that was stopped, as if it never had been.
 
-    unweave resume RUN --help lists its method's settings: those that need no other networks, such as --lr, may change.
+    unweave resume RUN --help lists its method's settings: those that need no other networks may change, such as --lr, or --paired of funit.
     """
 
     run: Annotated[Positional[str], words("RUN")]
