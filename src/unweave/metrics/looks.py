@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 LEVELS = 8  # black to white
-# Beyond both is said. funit-glyphs, five examples: letters .12 and .15 at most; photographs .56 and .57 at least, cartoon faces .52, .40
+# Beyond both is said. funit-glyphs, five examples: letters .12 and .09 at most; photographs .55 and .62 at least, cartoon faces .53, .46
 ELSEWHERE, APART = 1 / 3, 1 / 4
 MIXED = 0.12  # of tidied pictures, a larger share that is neither ink nor paper is said: handwriting .06 at most, photographs .12 at least
 COLOURED = 0.05  # mean spread of the channels, in [0, 2]
