@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unweave.nn.blocks import SLOPE
+from unweave.nn.twice import Twice
 
 
 def adain(x: Tensor, scale: Tensor, shift: Tensor, eps: float = 1e-5) -> Tensor:
@@ -139,8 +140,8 @@ class Ascent(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, half: bool = False):
         super().__init__()
-        self.first, self.second, self.halves = _conv(inputs, inputs, 3), _conv(inputs, outputs, 3), half
-        self.shortcut = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1, bias=False)
+        self.first, self.second, self.halves = Twice(inputs, inputs, 3, padding=1), Twice(inputs, outputs, 3, padding=1), half
+        self.shortcut = nn.Identity() if inputs == outputs else Twice(inputs, outputs, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.first(F.leaky_relu(x, SLOPE))
@@ -182,7 +183,8 @@ class ClassCritic(nn.Module):
     ):
         super().__init__()
         self.patch, self.published = patch, published
-        steps: list[nn.Module] = [_conv(inputs * patch**2, widths[0], 7 if patch == 1 else 3)]
+        kernel = 7 if patch == 1 else 3
+        steps: list[nn.Module] = [Twice(inputs * patch**2, widths[0], kernel, padding=kernel // 2)]
         for k, (i, o) in enumerate(pairwise(widths)):
             smaller = k < len(widths) - 2
             if published:
