@@ -138,10 +138,10 @@ class AdaINDecoder(nn.Module):
 class Ascent(nn.Module):
     """Residual block of the critic: shortcut(x) + conv(act(conv(act x))), no norm. `half`: to half the size, between the convolutions."""
 
-    def __init__(self, inputs: int, outputs: int, half: bool = False):
+    def __init__(self, inputs: int, outputs: int, half: bool = False, conv: type[nn.Conv2d] = nn.Conv2d):
         super().__init__()
-        self.first, self.second, self.halves = Twice(inputs, inputs, 3, padding=1), Twice(inputs, outputs, 3, padding=1), half
-        self.shortcut = nn.Identity() if inputs == outputs else Twice(inputs, outputs, 1, bias=False)
+        self.first, self.second, self.halves = conv(inputs, inputs, 3, padding=1), conv(inputs, outputs, 3, padding=1), half
+        self.shortcut = nn.Identity() if inputs == outputs else conv(inputs, outputs, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.first(F.leaky_relu(x, SLOPE))
@@ -167,8 +167,8 @@ class ClassCritic(nn.Module):
 
     Only the own class's output is computed, so memory does not grow with the classes times the map. `projection` adds an output that all
     classes share, so that each class's own says only what is special about it (Miyato and Koyama 2018). `reads` adds `read`: features ->
-    a logit for each class (Odena et al. 2017). `published`: two residual blocks a size, halved after both, and features before the last
-    activation; else one block, which halves between its convolutions.
+    a logit for each class (Odena et al. 2017). `published`: two residual blocks a size, halved after both, features before the last
+    activation, and convolutions for a penalty in every step (`Twice`); else one block, which halves between its convolutions.
     """
 
     def __init__(
@@ -184,11 +184,12 @@ class ClassCritic(nn.Module):
         super().__init__()
         self.patch, self.published = patch, published
         kernel = 7 if patch == 1 else 3
-        steps: list[nn.Module] = [Twice(inputs * patch**2, widths[0], kernel, padding=kernel // 2)]
+        conv = Twice if published else nn.Conv2d
+        steps: list[nn.Module] = [conv(inputs * patch**2, widths[0], kernel, padding=kernel // 2)]
         for k, (i, o) in enumerate(pairwise(widths)):
             smaller = k < len(widths) - 2
             if published:
-                steps += [Ascent(i, i), Ascent(i, o), *([Halved()] if smaller else [])]
+                steps += [Ascent(i, i, conv=conv), Ascent(i, o, conv=conv), *([Halved()] if smaller else [])]
             else:
                 steps.append(Ascent(i, o, half=smaller))
         self.body = nn.Sequential(*steps)
