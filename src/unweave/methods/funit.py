@@ -121,9 +121,7 @@ class Funit(Method):
             draws = Group(networks, Muon(WarmDecay(c.lr, warm=0.02)), clip=10.0, ema=20_000, buffers="average")
             judges = Group(("critic",), Muon(WarmDecay(c.critic_lr, warm=0.02), adam=0.2), clip=10.0, keep=False)
         self.groups = {"translator": draws, "critic": judges}
-        exact: Literal["auto", "fp32"] = (
-            "auto" if c.published else "fp32"
-        )  # of the penalty: the published critic is made of `Twice`
+        exact: Literal["auto", "fp32"] = "auto" if c.published else "fp32"  # of the penalty: the published critic is made of `Twice`
         critic = Phase("critic", self.critic_loss, precision=exact if c.lazy == 1 else "auto")
         lazily = (Phase("critic", self.penalty_loss, every=c.lazy, gain=c.lazy, precision=exact),) if c.lazy > 1 else ()
         self.phases = (Phase("translator", self.translator_loss, cost=3.0), critic, *lazily)
