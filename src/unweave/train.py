@@ -275,9 +275,9 @@ def train(
     best: float | None = None
     if state := run.read_state():
         tensors, facts = state
-        if (world := facts["world"]) != here.world:
-            raise UserError(f"This run is of {world} processes at once, not of {here.world}: resume it with as many as before.")
         try:
+            if (world := facts["world"]) != here.world:
+                raise UserError(f"This run is of {world} processes at once, not of {here.world}: resume it with as many as before.")
             job.restore(tensors, facts["images"] // job.per_step, facts["seconds"])
         except (RuntimeError, ValueError, KeyError) as error:
             raise UserError(f"The state of {run.path} is of another version of this method: train anew.") from error

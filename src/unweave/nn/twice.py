@@ -21,6 +21,9 @@ SMALL = 16  # pixels of a map that is rather multiplied
 class Twice(nn.Conv2d):
     """nn.Conv2d of stride 1, with the same parameters. (N, C, H, W) -> (N, C', H', W'); gradients of x may be differentiated once more."""
 
+    def __init__(self, inputs: int, outputs: int, kernel: int, padding: int = 0, bias: bool = True):
+        super().__init__(inputs, outputs, kernel, padding=padding, bias=bias)
+
     def forward(self, x: Tensor) -> Tensor:
         kind = x.device.type
         if torch.is_autocast_enabled(kind):
